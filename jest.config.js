@@ -1,0 +1,25 @@
+import { existsSync } from 'node:fs';
+
+const swc = { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'es6' } };
+const common = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': ['@swc/jest', swc] },
+  transformIgnorePatterns: ['/node_modules/'],
+};
+
+/** @type {import('jest').Config} */
+export default {
+  projects: [
+    {
+      ...common,
+      displayName: 'unit',
+      roots: ['<rootDir>/test'],
+      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/integration/', '<rootDir>/test/system/'],
+    },
+    { ...common, displayName: 'integration', roots: ['<rootDir>/test/integration'] },
+    ...(existsSync(new URL('test/system', import.meta.url))
+      ? [{ ...common, displayName: 'system', roots: ['<rootDir>/test/system'] }]
+      : []),
+  ],
+};

@@ -1,0 +1,67 @@
+import type { AttemptId, NodeGrant } from '../domain/operations.ts';
+import type { NodeLease } from '../node/lease.ts';
+import { toFailure } from './boundary.ts';
+import type { Liveness } from './liveness.ts';
+import { pause } from './pause.ts';
+
+/** What the node's own part of the lock needs. */
+export interface ControlDeps {
+  readonly node: string;
+  readonly host: string;
+  readonly incarnation: string;
+  readonly lease: NodeLease;
+  readonly liveness: Liveness;
+  /** Between refreshes, ms. */
+  readonly refreshMs: number;
+  /** Ends what the attempt left on the node: links, lists; makes its snapshot the retained state if committed. */
+  finish(attempt: AttemptId, committed: Committed | null): Promise<void>;
+}
+
+export interface Committed {
+  repository: string;
+  backup: string;
+}
+
+export type ControlActivities = ReturnType<typeof createControlActivities>;
+
+/** On a node's own small queue, so that a busy node still answers. */
+export function createControlActivities(deps: ControlDeps) {
+  return {
+    async acquireNode({ attempt, ttl }: { attempt: AttemptId; ttl: number }): Promise<NodeGrant> {
+      const { node, host, incarnation, lease } = deps;
+      try {
+        return { attempt, node, grant: await lease.acquire(attempt, ttl), host, incarnation, ttl };
+      } catch (error) {
+        throw toFailure(error);
+      }
+    },
+
+    /** Refreshes the lease until it is told to end; `LockLost` when the lease ran out or was passed on. */
+    async keepNode(grant: NodeGrant): Promise<void> {
+      await deps.liveness.run(
+        () => ({}),
+        async (signal) => {
+          for (;;) {
+            deps.lease.refresh(grant);
+            await pause(deps.refreshMs, signal);
+          }
+        },
+      );
+    },
+
+    /** Stops what still works under the attempt, cleans up after it, and frees the node. */
+    async releaseNode({ attempt, committed }: { attempt: AttemptId; committed: Committed | null }): Promise<void> {
+      await deps.liveness.run(
+        () => ({}),
+        async () => {
+          const { holder } = deps.lease;
+          // A late release of an earlier attempt: what stands there is the next one's.
+          if (holder?.operation === attempt.operation && holder.run !== attempt.run) return;
+          if (holder?.run === attempt.run) await deps.lease.stopWork(attempt);
+          await deps.finish(attempt, committed);
+          await deps.lease.release(attempt);
+        },
+      );
+    },
+  };
+}

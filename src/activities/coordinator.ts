@@ -1,0 +1,153 @@
+import { HomarusError, hasCode } from '../domain/errors.ts';
+import type {
+  AttemptId,
+  BackupResult,
+  CleanupRequest,
+  CleanupResult,
+  ClusterSettings,
+  PlanReceipt,
+  RestorePlan,
+  RestoreRequest,
+  SnapshotReceipt,
+  StorageGrant,
+} from '../domain/operations.ts';
+import type { RetentionPolicy } from '../domain/retention.ts';
+import { cleanUp } from '../storage/cleanUp.ts';
+import type { BackupCommit } from '../storage/commitBackup.ts';
+import { commitBackup } from '../storage/commitBackup.ts';
+import { acquireLock, refreshLock, releaseLock } from '../storage/lock.ts';
+import { planBackup } from '../storage/planBackup.ts';
+import { planRestore } from '../storage/planRestore.ts';
+import type { Repository } from '../storage/repository.ts';
+import { presentRoot } from '../storage/roots.ts';
+import { removeStaging } from '../storage/sweep.ts';
+import type { Log } from '../telemetry.ts';
+import type { Liveness } from './liveness.ts';
+import { pause } from './pause.ts';
+
+export interface CoordinatorDeps {
+  /** Of one storage; the default one without a name. `BadInput` names the storages that exist. */
+  settings(storage: string | undefined): ClusterSettings;
+  retention: RetentionPolicy;
+  /** The repository in a storage; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
+  repository(storage: string, options?: { anyCluster?: boolean }): Promise<Repository>;
+  liveness: Liveness;
+  /** For temporary files and caches. */
+  directory: string;
+  log: Log;
+}
+
+export type CoordinatorActivities = ReturnType<typeof createCoordinatorActivities>;
+
+/** What runs on the coordinators' queue: the storage's part of the lock, and everything that sees the whole cluster. */
+export function createCoordinatorActivities(deps: CoordinatorDeps) {
+  const alive = <T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> => deps.liveness.run(() => ({}), body);
+
+  return {
+    /** Takes the storage's part of the lock. `LockHeld` names the holder; asked again by the same attempt, it answers the same. */
+    acquireStorage(input: {
+      attempt: AttemptId;
+      storage: string | undefined;
+      nonce: string;
+    }): Promise<{ grant: StorageGrant; settings: ClusterSettings }> {
+      return alive(async (signal) => {
+        const settings = deps.settings(input.storage);
+        const repository = await deps.repository(settings.storage);
+        const { ttl } = settings.lock;
+        const { at, epoch } = await acquireLock(
+          repository,
+          { ...input.attempt, ttl },
+          {
+            nonce: input.nonce,
+            cluster: settings.cluster,
+            signal,
+          },
+        );
+        const { attempt } = input;
+        return { grant: { attempt, storage: settings.storage, epoch, root: at.root.number, ttl }, settings };
+      });
+    },
+
+    /**
+     * Refreshes the lease until it is told to end, or the lock was released by the commit of its own operation. `LockLost`
+     * when another holds the storage, or when it could not refresh for the lock's time.
+     */
+    keepStorage(grant: StorageGrant): Promise<void> {
+      return alive(async (signal) => {
+        const repository = await deps.repository(grant.storage);
+        const { refresh } = deps.settings(grant.storage).lock;
+        let refreshed = performance.now();
+        for (;;) {
+          try {
+            const present = await presentRoot(repository, { signal });
+            if (present.root.epoch === grant.epoch && present.root.holder === null) return;
+            await refreshLock(repository, grant.epoch, { ...grant.attempt, ttl: grant.ttl }, { signal });
+            refreshed = performance.now();
+          } catch (error) {
+            signal.throwIfAborted();
+            if (!hasCode(error, 'StoreUnreachable', 'StoreFull')) throw error;
+            if (performance.now() - refreshed > grant.ttl - refresh) throw notRefreshed(grant, error);
+            deps.log('warn', `the lease of ${grant.storage} was not refreshed: ${(error as Error).message}`);
+          }
+          await pause(refresh, signal);
+        }
+      });
+    },
+
+    /** Frees the storage if this attempt still holds it, and drops what the attempt staged. */
+    releaseStorage(input: {
+      attempt: AttemptId;
+      storage: string | undefined;
+      epoch: number | null;
+      nonce: string;
+    }): Promise<void> {
+      return alive(async (signal) => {
+        const repository = await deps.repository(deps.settings(input.storage).storage);
+        if (input.epoch !== null) await removeStaging(repository, input.epoch, input.attempt.operation, { signal });
+        const { root } = await presentRoot(repository, { signal });
+        if (root.holder?.run !== input.attempt.run) return;
+        await releaseLock(repository, root.epoch, input.nonce, { signal });
+      });
+    },
+
+    /** Who uploads what; adopts what died backups left. */
+    planBackup: (input: { grant: StorageGrant; snapshots: SnapshotReceipt[] }): Promise<PlanReceipt> =>
+      alive(async (signal) =>
+        planBackup(await deps.repository(input.grant.storage), input, { directory: deps.directory, signal }),
+      ),
+
+    /** Makes the backup exist, and releases the storage in the same root. */
+    commitBackup: (input: BackupCommit): Promise<{ receipt: BackupResult; id: string; repository: string }> =>
+      alive(async (signal) =>
+        commitBackup(await deps.repository(input.grant.storage), input, { directory: deps.directory, signal }),
+      ),
+
+    /** Which backup is restored, and which node takes which; locks nothing. */
+    planRestore: (input: { request: RestoreRequest }): Promise<RestorePlan> =>
+      alive(async (signal) => {
+        const settings = deps.settings(input.request.storage);
+        const repository = await deps.repository(settings.storage, { anyCluster: true });
+        return planRestore(repository, input.request, settings, { signal });
+      }),
+
+    /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
+    cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
+      alive(async (signal) =>
+        cleanUp(await deps.repository(input.grant.storage), input, {
+          retention: deps.retention,
+          directory: deps.directory,
+          signal,
+          now: Date.now(),
+        }),
+      ),
+  };
+}
+
+function notRefreshed(grant: StorageGrant, cause: unknown): HomarusError {
+  const seconds = Math.round(grant.ttl / 1000);
+  return new HomarusError(
+    'LockLost',
+    `the lease of storage ${grant.storage} could not be refreshed for ${seconds} s: ${(cause as Error).message}`,
+    { cause },
+  );
+}

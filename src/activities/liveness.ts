@@ -1,0 +1,140 @@
+import { ApplicationFailure, CancelledFailure, CompleteAsyncError, Context } from '@temporalio/activity';
+import type { Connection } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { Attempts } from './attempts.ts';
+import { toFailure } from './boundary.ts';
+import type { TokenJournal } from './journal.ts';
+
+export interface LivenessOptions {
+  /** A plain connection for the acknowledged heartbeats. */
+  readonly acks: Connection;
+  readonly namespace: string;
+  readonly identity: string;
+  /** Between heartbeats, ms. */
+  readonly everyMs: number;
+  /** No answer for so long: stop, before the server gives the work to somebody else, ms. */
+  readonly maxSilenceMs: number;
+  readonly journal?: TokenJournal;
+}
+
+const NOT_FOUND = 5;
+
+/**
+ * Runs an activity's body so that it learns in time that it must stop. The SDK's own heartbeat never says whether it
+ * arrived: a node cut off from Temporal would work on beside its successor. So heartbeats are sent a second time with an
+ * acknowledgement, and silence is an end of its own, by the monotonic clock. An older attempt that still winds down in
+ * this process is aborted and awaited first.
+ */
+export class Liveness {
+  readonly #options: LivenessOptions;
+  readonly #attempts = new Attempts();
+
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+  }
+
+  async run<T>(progress: () => unknown, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const context = Context.current();
+    const { info } = context;
+    const own = new AbortController();
+    const signal = AbortSignal.any([context.cancellationSignal, own.signal]);
+    const key = `${info.workflowExecution?.workflowId}/${info.workflowExecution?.runId}/${info.activityId}`;
+    const beat = new Beat(this.#options, context, own, progress);
+    const forget = this.#options.journal?.started(info.base64TaskToken);
+    try {
+      return await this.#attempts.run(key, own, async () => {
+        beat.start();
+        signal.throwIfAborted();
+        return await body(signal);
+      });
+    } catch (error) {
+      const reason = signal.aborted ? signal.reason : error;
+      if (beat.cancelSeen && !context.cancellationSignal.aborted && (await beat.reportCancelled())) {
+        // The SDK does not know of the cancellation yet and would record a failure.
+        throw new CompleteAsyncError();
+      }
+      throw toFailure(reason);
+    } finally {
+      beat.stop();
+      forget?.();
+    }
+  }
+}
+
+class Beat {
+  readonly #options: LivenessOptions;
+  readonly #context: Context;
+  readonly #own: AbortController;
+  readonly #progress: () => unknown;
+  #lastAck = performance.now();
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+  cancelSeen = false;
+
+  constructor(options: LivenessOptions, context: Context, own: AbortController, progress: () => unknown) {
+    this.#options = options;
+    this.#context = context;
+    this.#own = own;
+    this.#progress = progress;
+  }
+
+  start(): void {
+    this.#next(0);
+  }
+
+  stop(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+
+  async reportCancelled(): Promise<boolean> {
+    try {
+      await this.#context.client.activity.reportCancellation(this.#context.info.taskToken);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #next(after: number): void {
+    if (this.#ended) return;
+    this.#timer = setTimeout(() => void this.#tick(), after);
+  }
+
+  async #tick(): Promise<void> {
+    const details = this.#progress();
+    // The SDK's own timer needs its heartbeat, too.
+    this.#context.heartbeat(details);
+    await this.#acknowledged(details);
+    const silence = performance.now() - this.#lastAck;
+    if (silence > this.#options.maxSilenceMs) {
+      const seconds = Math.round(silence / 1000);
+      this.#own.abort(ApplicationFailure.retryable(`Temporal did not answer for ${seconds} s`, 'WorkerRestarted'));
+      return;
+    }
+    this.#next(this.#options.everyMs);
+  }
+
+  async #acknowledged(details: unknown): Promise<void> {
+    const { acks, namespace, identity, everyMs } = this.#options;
+    try {
+      const answer = await acks.withDeadline(Date.now() + Math.max(everyMs, 1_000), () =>
+        acks.workflowService.recordActivityTaskHeartbeat({
+          namespace,
+          identity,
+          taskToken: this.#context.info.taskToken,
+          details: { payloads: [defaultPayloadConverter.toPayload(details)] },
+        }),
+      );
+      this.#lastAck = performance.now();
+      if (answer.cancelRequested) {
+        this.cancelSeen = true;
+        this.#own.abort(new CancelledFailure('CANCELLED'));
+      } else if (answer.activityReset || answer.activityPaused) {
+        this.#own.abort(ApplicationFailure.retryable('the activity was reset or paused', 'WorkerRestarted'));
+      }
+    } catch (error) {
+      if ((error as { code?: unknown }).code === NOT_FOUND) this.#own.abort(new CancelledFailure('NOT_FOUND'));
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import type { BackupEntry } from '../domain/documents.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type {
+  HeartbeatDetails,
+  NodeGrant,
+  NodeProgress,
+  RestoreReceipt,
+  SnapshotReceipt,
+  StagedList,
+  StorageGrant,
+  UploadReceipt,
+} from '../domain/operations.ts';
+import type { NodeLease } from '../node/lease.ts';
+import type { Liveness } from './liveness.ts';
+
+/** What the jobs of a node do, whoever asks; `workers/node.ts` makes them from the configuration. */
+export interface NodeJobs {
+  snapshot(work: { storage: StorageGrant }, run: JobRun): Promise<SnapshotReceipt>;
+  upload(work: { storage: StorageGrant; wanted: StagedList }, run: JobRun): Promise<UploadReceipt>;
+  restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
+}
+
+export interface JobRun {
+  signal: AbortSignal;
+  onProgress(progress: NodeProgress): void;
+}
+
+export interface RestoreWork {
+  operation: string;
+  storageName: string;
+  backup: BackupEntry;
+  /** The node of the backup that this node takes over. */
+  from: string;
+  paths: string[];
+  to: string | null;
+  verifyExisting: boolean;
+}
+
+export interface NodeDeps {
+  readonly node: string;
+  readonly incarnation: string;
+  readonly host: string;
+  readonly lease: NodeLease;
+  readonly liveness: Liveness;
+  readonly jobs: NodeJobs;
+}
+
+export type NodeActivities = ReturnType<typeof createNodeActivities>;
+
+/** The long work of a node: it runs under the node's grant, and stops with it. */
+export function createNodeActivities(deps: NodeDeps) {
+  const underGrant = <T>(grant: NodeGrant, work: (run: JobRun) => Promise<T>): Promise<T> => {
+    let progress: NodeProgress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rate: 0, at: 'starting' };
+    return deps.liveness.run(
+      (): HeartbeatDetails => ({ v: 1, node: deps.node, progress }),
+      (cancelled) => {
+        if (grant.incarnation !== deps.incarnation) throw taken(grant);
+        return deps.lease.run(grant, (ended) =>
+          work({
+            signal: AbortSignal.any([cancelled, ended]),
+            onProgress(next) {
+              progress = next;
+            },
+          }),
+        );
+      },
+    );
+  };
+  const taken = (grant: NodeGrant): HomarusError =>
+    new HomarusError(
+      'NodeTaken',
+      `two machines work as node ${deps.node}: the lock was granted by ${grant.host}, the work came to ${deps.host}`,
+    );
+
+  return {
+    snapshotNode: (input: { grant: NodeGrant; storage: StorageGrant }): Promise<SnapshotReceipt> =>
+      underGrant(input.grant, (run) => deps.jobs.snapshot({ storage: input.storage }, run)),
+
+    uploadNode: (input: { grant: NodeGrant; storage: StorageGrant; wanted: StagedList }): Promise<UploadReceipt> =>
+      underGrant(input.grant, (run) => deps.jobs.upload({ storage: input.storage, wanted: input.wanted }, run)),
+
+    restoreNode: (
+      input: Omit<RestoreWork, 'operation'> & { grant: NodeGrant; storage: StorageGrant | null },
+    ): Promise<RestoreReceipt> =>
+      underGrant(input.grant, (run) => {
+        const { grant, storage: _, ...work } = input;
+        return deps.jobs.restore({ ...work, operation: grant.attempt.operation }, run);
+      }),
+  };
+}

@@ -1,0 +1,24 @@
+import type { Group } from './command.ts';
+import { backup } from './commands/backup.ts';
+import { cleanup, deletion } from './commands/cleanup.ts';
+import { configCommands } from './commands/config.ts';
+import { extract } from './commands/extract.ts';
+import { list, show } from './commands/list.ts';
+import { lock, unlock } from './commands/lock.ts';
+import { ls } from './commands/ls.ts';
+import { pin, unpin } from './commands/marks.ts';
+import { cancel, follow } from './commands/operations.ts';
+import { restore } from './commands/restore.ts';
+import { api, coordinator, node, run } from './commands/serve.ts';
+import { init } from './commands/setup.ts';
+import { status } from './commands/status.ts';
+import { demo, dev } from './commands/tryOut.ts';
+
+/** All commands, in the order of the help. */
+export const commands: readonly Group[] = [
+  { heading: 'Try it:', commands: [demo, dev] },
+  { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, lock, unlock, follow, cancel] },
+  { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
+  { heading: 'The cluster:', commands: [init, configCommands, status] },
+  { heading: 'Processes:', commands: [run, node, coordinator, api] },
+];

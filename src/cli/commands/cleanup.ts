@@ -1,0 +1,108 @@
+import { Option } from 'commander';
+import { findBackup, type Reading } from '../../client/reading.ts';
+import { HomarusError } from '../../domain/errors.ts';
+import type { CleanupRequest } from '../../domain/operations.ts';
+import type { RetentionPolicy, Verdict } from '../../domain/retention.ts';
+import { verdicts } from '../../storage/cleanUp.ts';
+import { confirm } from '../ask.ts';
+import type { Spec } from '../command.ts';
+import type { Context } from '../context.ts';
+import { operate } from '../operate.ts';
+import { count, storageOption, waitOptions, yesOption } from '../options.ts';
+import type { Answer } from '../output.ts';
+import { counted, table } from '../terminal.ts';
+
+interface Options {
+  storage?: string;
+  dryRun?: boolean;
+  yes?: boolean;
+  waitForLock?: number;
+  wait: boolean;
+}
+
+const dryRunOption = (): Option => new Option('--dry-run', 'only say what would be removed, and why');
+const common = (): Option[] => [dryRunOption(), storageOption(), yesOption(), ...waitOptions()];
+
+export const cleanup: Spec<Options & RetentionPolicy & { orphans?: boolean }> = {
+  usage: 'cleanup',
+  summary: 'Remove what retention lets go, and everything that no backup needs',
+  details: 'An option given here takes the place of the same field of "retention" in the configuration.',
+  options: [
+    new Option('--keep-last <n>', 'keep the last n backups').argParser(count),
+    new Option('--minimum-backups <n>', 'remove none as long as there are no more than n').argParser(count),
+    new Option('--maximum-backups <n>', 'keep no more than n').argParser(count),
+    new Option('--keep-days <n>', 'remove what is older than n days').argParser(count),
+    new Option('--orphans', 'also give up what died backups left for the next one to go on from'),
+    ...common(),
+  ],
+  example: 'homarus cleanup --keep-last 7 --dry-run',
+  async run(context, { keepLast, minimumBackups, maximumBackups, keepDays, orphans, ...options }) {
+    const given = Object.entries({ keepLast, minimumBackups, maximumBackups, keepDays }).filter(
+      ([, value]) => value !== undefined,
+    );
+    const { retention } = await context.config();
+    const request: CleanupRequest = { retention: { ...retention, ...Object.fromEntries(given) } };
+    if (orphans) request.orphans = true;
+    return remove(context, request, options);
+  },
+};
+
+export const deletion: Spec<Options, [string[]]> = {
+  usage: 'delete <backup...>',
+  summary: 'Remove backups by name, and what no other needs',
+  details: 'Retention has no say in it. A pinned backup stays, and so does one that another backup needs.',
+  options: common(),
+  example: 'homarus delete 2026-11-24T03-15-00Z --dry-run',
+  async run(context, options, names) {
+    const reading = await context.reading(options.storage);
+    if (names.includes('latest'))
+      throw new HomarusError('BadInput', 'delete wants names: "latest" may be another one soon');
+    const backups = names.map((name) => findBackup(reading, name).name);
+    return remove(context, { backups }, options);
+  },
+};
+
+/** Judges, asks, and cleans up; a dry run only judges. */
+async function remove(context: Context, request: CleanupRequest, options: Options): Promise<Answer> {
+  const { storage, dryRun, yes, waitForLock, wait } = options;
+  const judged = await judgeNow(context, await context.reading(storage), request);
+  const going = judged.filter((verdict) => !verdict.keep);
+  const { orphans = false } = request;
+  if (dryRun) {
+    return {
+      result: { dryRun: true, verdicts: judged },
+      text: `${verdictTable(judged)}\n${counted(going.length, 'backup')} would be removed`,
+    };
+  }
+  const refused = judged.filter((verdict) => verdict.keep && request.backups?.includes(verdict.name));
+  if (refused.length > 0) {
+    const reasons = refused.map(({ name, reasons }) => `${name} (${reasons.join(', ')})`);
+    throw new HomarusError('BadInput', `these backups stay: ${reasons.join(', ')}`, {
+      hint: 'Unpin it with "homarus unpin", or leave it out.',
+    });
+  }
+  if (going.length > 0 || orphans) {
+    const lines = [
+      `This removes ${counted(going.length, 'backup')} for good${orphans ? ', and what died backups left' : ''}:`,
+    ];
+    await confirm(
+      context.terminal,
+      [...lines, ...going.map(({ name, reasons: why }) => `  ${name}  ${why.join(', ')}`)].join('\n'),
+      yes,
+    );
+  }
+  if (storage !== undefined) request.storage = storage;
+  if (waitForLock !== undefined) request.waitForLock = waitForLock;
+  return operate(context, 'cleanup', request, { wait });
+}
+
+async function judgeNow(context: Context, { repository, at }: Reading, request: CleanupRequest): Promise<Verdict[]> {
+  const { retention } = await context.config();
+  return verdicts(repository, at, request, { retention, now: context.now().getTime() });
+}
+
+const verdictTable = (judged: readonly Verdict[]): string =>
+  table(
+    ['backup', 'verdict', 'reason'],
+    judged.map(({ name, keep, reasons }) => [name, keep ? 'keep' : 'remove', reasons.join(', ')]),
+  );

@@ -1,0 +1,90 @@
+import type { ListedBackup } from '../../client/reading.ts';
+import { findBackup, listBackups } from '../../client/reading.ts';
+import type { Manifest } from '../../domain/documents.ts';
+import { formatBytes } from '../../domain/text.ts';
+import { readBackup, readManifest } from '../../storage/backups.ts';
+import type { Spec } from '../command.ts';
+import { storageOption } from '../options.ts';
+import { counted, table } from '../terminal.ts';
+
+export const list: Spec<{ storage?: string }> = {
+  usage: 'list',
+  summary: 'Show the backups of a storage, newest first',
+  options: [storageOption()],
+  example: 'homarus list',
+  async run(context, { storage }) {
+    const reading = await context.reading(storage, { anyCluster: true });
+    const backups = await listBackups(reading);
+    const { cluster } = reading.at.root;
+    const text = backups.length > 0 ? backupTable(backups) : `there is no backup of cluster ${cluster} yet`;
+    return { result: { cluster, storage: await context.storageName(storage), backups }, text };
+  },
+};
+
+export const show: Spec<{ storage?: string }, [string]> = {
+  usage: 'show <backup>',
+  summary: 'Show what a backup holds: nodes, data roots, files, bytes',
+  options: [storageOption()],
+  example: 'homarus show latest',
+  async run(context, { storage }, wanted) {
+    const reading = await context.reading(storage, { anyCluster: true });
+    const { repository, at } = reading;
+    const { name } = findBackup(reading, wanted);
+    const manifest = await readBackup(repository, at, name, (_, entry) => readManifest(repository, entry));
+    const [listed] = (await listBackups(reading)).filter((entry) => entry.name === name);
+    const { nodes, ...rest } = manifest;
+    // Where the pages of trees stand is for programs that read the storage itself.
+    const shown = nodes.map((node) => ({ ...node, roots: node.roots.map(({ tree: _, ...root }) => root) }));
+    return {
+      result: { ...listed, manifest: { ...rest, nodes: shown } },
+      text: describe(listed as ListedBackup, manifest),
+    };
+  },
+};
+
+function backupTable(backups: readonly ListedBackup[]): string {
+  const rows = backups.map((entry) => [
+    entry.name,
+    String(entry.nodes),
+    entry.files.toLocaleString('en-US'),
+    formatBytes(entry.bytes),
+    formatBytes(entry.stored),
+    [entry.pinned ? 'pinned' : '', entry.partial ? `without ${entry.partial.join(', ')}` : '']
+      .filter(Boolean)
+      .join(', '),
+    entry.label,
+  ]);
+  return table(['backup', 'nodes', 'files', 'size', 'added', 'notes', 'label'], rows, [1, 2, 3, 4]);
+}
+
+function describe(entry: ListedBackup, manifest: Manifest): string {
+  const fields = [
+    ['backup', entry.name],
+    ['label', entry.label || '-'],
+    ['pinned', entry.pinned ? 'yes' : 'no'],
+    ['cluster', manifest.cluster],
+    ['plugin', manifest.plugin.name],
+    ['started', manifest.started],
+    ['finished', manifest.finished],
+    ['attempt', String(manifest.attempt)],
+    ['size', `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`],
+    ['added', `${formatBytes(entry.added)}, stored as ${formatBytes(entry.stored)}`],
+    ['missing', entry.partial?.join(', ') ?? '-'],
+  ];
+  const rows = manifest.nodes.flatMap((node) =>
+    node.roots.map(({ name, totals, skipped, vanished, snapshotAt }) => [
+      node.id,
+      node.az || '-',
+      node.host,
+      name,
+      totals.files.toLocaleString('en-US'),
+      formatBytes(totals.bytes),
+      String(skipped),
+      String(vanished),
+      snapshotAt,
+    ]),
+  );
+  const titles = ['node', 'az', 'host', 'root', 'files', 'size', 'skipped', 'vanished', 'snapshot'];
+  const lines = fields.map(([name = '', value = '']) => `${`${name}:`.padEnd(10)} ${value}`);
+  return [...lines, '', table(titles, rows, [4, 5, 6, 7])].join('\n');
+}

@@ -1,0 +1,73 @@
+import { Option } from 'commander';
+import { findBackup } from '../../client/reading.ts';
+import type { BackupEntry } from '../../domain/documents.ts';
+import { HomarusError } from '../../domain/errors.ts';
+import type { RestoreRequest } from '../../domain/operations.ts';
+import { formatBytes } from '../../domain/text.ts';
+import { confirm } from '../ask.ts';
+import type { Spec } from '../command.ts';
+import { operate } from '../operate.ts';
+import { nodeOption, pathOption, storageOption, time, waitOptions, yesOption } from '../options.ts';
+import { counted } from '../terminal.ts';
+
+interface Options {
+  before?: string;
+  node?: string[];
+  path?: string[];
+  to?: string;
+  storage?: string;
+  verifyExisting?: boolean;
+  waitForLock?: number;
+  yes?: boolean;
+  wait: boolean;
+}
+
+export const restore: Spec<Options, [string]> = {
+  usage: 'restore [backup=latest]',
+  summary: 'Bring a backup back to the nodes of the cluster',
+  details:
+    'In place, unless --to names another directory: files that are right already are kept, others are replaced, and ' +
+    'what the backup does not have is removed where --path covers it. It can be stopped anywhere and run again.',
+  options: [
+    new Option('--before <time>', 'the latest backup that finished before this time (UTC)').argParser(time),
+    nodeOption(),
+    pathOption(),
+    new Option('--to <directory>', 'another directory than the data roots, on each node'),
+    storageOption(),
+    new Option('--verify-existing', 'compare the content of files that look right, too'),
+    yesOption(),
+    ...waitOptions(),
+  ],
+  example: 'homarus restore latest --before 2026-11-24T03:00:00Z --node a --path "tables/**"',
+  async run(context, options, backup) {
+    const { before, node, path, to, storage, verifyExisting, waitForLock, yes, wait } = options;
+    if (before !== undefined && backup !== 'latest') {
+      throw new HomarusError('BadInput', `--before chooses a backup, and so does "${backup}": give one of them`);
+    }
+    // What is asked about is what is restored, though a newer backup may end meanwhile.
+    const reading = await context.reading(storage, { anyCluster: true });
+    const entry = findBackup(reading, backup, before);
+    if (to === undefined) await confirm(context.terminal, intention(entry, options), yes);
+    const request: RestoreRequest = { backup: entry.name };
+    if (storage !== undefined) request.storage = storage;
+    if (node !== undefined) request.nodes = node;
+    if (path !== undefined) request.paths = path;
+    if (to !== undefined) request.to = to;
+    if (verifyExisting) request.verifyExisting = true;
+    if (waitForLock !== undefined) request.waitForLock = waitForLock;
+    return operate(context, 'restore', request, { wait });
+  },
+};
+
+function intention(entry: BackupEntry, { node, path }: Options): string {
+  const label = entry.label ? ` "${entry.label}"` : '';
+  const size = `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`;
+  return [
+    `This restores backup ${entry.name}${label} (${size}) in place`,
+    node ? `on the nodes ${node.join(', ')}` : 'on all nodes',
+    path ? `below ${path.join(', ')}:` : ':',
+    'files that differ are replaced, and files that it does not have are removed.',
+  ]
+    .join(' ')
+    .replace(' :', ':');
+}

@@ -1,0 +1,53 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { parseDuration } from '../domain/duration.ts';
+
+/** Options that several commands have, and what is accepted as their values. */
+
+export const storageOption = (): Option =>
+  new Option('--storage <name>', 'a storage of the configuration, not the default one');
+
+export const yesOption = (): Option => new Option('-y, --yes', 'do not ask');
+
+export const waitOptions = (): Option[] => [
+  new Option('--wait-for-lock <duration>', 'wait so long for a lock that somebody else holds, e.g. 10m').argParser(
+    duration,
+  ),
+  noWaitOption(),
+];
+
+export const noWaitOption = (): Option =>
+  new Option('--no-wait', 'print the id of the operation and leave it to itself');
+
+export const pathOption = (): Option =>
+  new Option('--path <glob>', 'only what matches, and what is below it; may be repeated').argParser(collect);
+
+export const nodeOption = (): Option => new Option('--node <id>', 'only this node; may be repeated').argParser(collect);
+
+/** Of an option that may be given several times, and takes one value each time. */
+export const collect = (value: string, former: string[] = []): string[] => [...former, value];
+
+/** e.g. `90s`, `10m`, `1h`, in ms. */
+export function duration(text: string): number {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+export function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number that is not negative.');
+  return Number(text);
+}
+
+const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d[:-]\d\d([:-]\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
+
+/** A time of ISO 8601, in UTC where it names no zone; a backup's name is one too. */
+export function time(text: string): string {
+  const [date = '', clock] = TIME.test(text) ? text.split(/[T ]/) : [];
+  const zone = /(Z|[+-]\d\d:?\d\d)$/.exec(clock ?? '')?.[0] ?? '';
+  const hours = (clock ?? '00:00').slice(0, clock ? clock.length - zone.length : undefined).replaceAll('-', ':');
+  const ms = Date.parse(`${date}T${hours}${zone || 'Z'}`);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('Give a time such as 2026-11-24T03:00:00Z.');
+  return new Date(ms).toISOString();
+}

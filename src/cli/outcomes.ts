@@ -1,0 +1,50 @@
+import type { OperationStatus } from '../client/progress.ts';
+import type { BackupResult, CleanupResult, RestoreResult } from '../domain/operations.ts';
+import { formatBytes } from '../domain/text.ts';
+import { counted } from './terminal.ts';
+
+/** What people read of an operation that succeeded. */
+export function describeOutcome({ id, kind, result }: OperationStatus): string {
+  switch (kind) {
+    case 'backup':
+      return describeBackup(result as BackupResult);
+    case 'restore':
+      return describeRestore(result as RestoreResult);
+    case 'cleanup':
+      return describeCleanup(result as CleanupResult);
+    case 'lock':
+      return `lock ${id}: ${(result as { ended: string }).ended}`;
+    default:
+      return `${kind} ${id} succeeded`;
+  }
+}
+
+function describeBackup(result: BackupResult): string {
+  const { backup, attempt, nodes, files, bytes, added, stored, skipped, vanished } = result;
+  const lines = [
+    `backup ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(nodes, 'node')}`,
+    `new in it: ${formatBytes(added)}, stored as ${formatBytes(stored)}`,
+  ];
+  if (attempt > 1) lines.push(`it took ${counted(attempt, 'attempt')}`);
+  if (skipped > 0) lines.push(`left out, being no files or unreadable: ${skipped}`);
+  if (vanished > 0) lines.push(`gone before they could be read: ${counted(vanished, 'file')}`);
+  return lines.join('\n');
+}
+
+function describeRestore({ backup, pairs, files, bytes, kept, fetchedBytes, removed }: RestoreResult): string {
+  const lines = [
+    `restored ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(pairs.length, 'node')}`,
+    `${counted(kept, 'file')} were right already, ${formatBytes(fetchedBytes)} were fetched, ${removed} extra removed`,
+  ];
+  for (const { from, to } of pairs) if (from !== to) lines.push(`node ${to} got what node ${from} had`);
+  return lines.join('\n');
+}
+
+function describeCleanup({ kept, removedBackups, deleted, bytes, retained }: CleanupResult): string {
+  const lines = [
+    `${counted(removedBackups, 'backup')} removed, ${kept} kept`,
+    `${counted(deleted, 'object')} deleted, ${formatBytes(bytes)} freed`,
+  ];
+  if (retained > 0) lines.push(`held back by the object lock of the storage: ${counted(retained, 'object')}`);
+  return lines.join('\n');
+}

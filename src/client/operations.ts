@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { coordinatorQueue } from '../domain/cluster.ts';
+import type { OperationKind } from '../domain/documents.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type {
+  BackupRequest,
+  BackupResult,
+  CleanupRequest,
+  CleanupResult,
+  LockRequest,
+  RestoreRequest,
+  RestoreResult,
+} from '../domain/operations.ts';
+import { operationFailure } from './failures.ts';
+
+/** Request and result of each operation. */
+export interface Operations {
+  backup: { request: BackupRequest; result: BackupResult };
+  restore: { request: RestoreRequest; result: RestoreResult };
+  cleanup: { request: CleanupRequest; result: CleanupResult };
+  lock: { request: LockRequest; result: { ended: 'unlocked' | 'expired' } };
+}
+export type OperationName = keyof Operations;
+
+/**
+ * An operation's id, which is its workflow's: readable, and sorted by time in Temporal's UI, e.g.
+ * `backup-prod-20261124T031500Z-4f2a`.
+ */
+export function operationId(kind: OperationKind, cluster: string, now: Date): string {
+  const time = now.toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  return `${kind}-${cluster}-${time}-${randomBytes(2).toString('hex')}`;
+}
+
+/** Starts an operation; with an `id` that was used before it answers the one that was started then. */
+export async function startOperation<N extends OperationName>(
+  client: Client,
+  cluster: string,
+  name: N,
+  request: Operations[N]['request'],
+  id: string = operationId(name, cluster, new Date()),
+): Promise<WorkflowHandle> {
+  try {
+    return await client.workflow.start(name, {
+      workflowId: id,
+      taskQueue: coordinatorQueue(cluster),
+      args: [cluster, request],
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      staticSummary: summaryOf(name, cluster, request),
+      memo: { homarus: { cluster, kind: name, by: request.by ?? '' } },
+    });
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return client.workflow.getHandle(id);
+    throw error;
+  }
+}
+
+/** The result of an operation; a HomarusError with the code and text of its failure when it failed. */
+export async function resultOf<N extends OperationName>(handle: WorkflowHandle): Promise<Operations[N]['result']> {
+  try {
+    return (await handle.result()) as Operations[N]['result'];
+  } catch (error) {
+    throw operationFailure(handle.workflowId, error);
+  }
+}
+
+/** Asks an operation to stop; it unlocks the cluster before it ends. */
+export async function cancelOperation(client: Client, id: string): Promise<void> {
+  try {
+    await client.workflow.getHandle(id).cancel();
+  } catch (error) {
+    throw notFoundOr(id, error);
+  }
+}
+
+/** Tells the operation that holds the lock for its operator to let go; answers how it ended. */
+export async function unlockOperation(client: Client, id: string): Promise<void> {
+  const handle = client.workflow.getHandle(id);
+  try {
+    await handle.signal('unlock');
+  } catch (error) {
+    throw notFoundOr(id, error);
+  }
+  await resultOf<'lock'>(handle);
+}
+
+export function notFoundOr(id: string, error: unknown): unknown {
+  if (!(error instanceof WorkflowNotFoundError)) return error;
+  return new HomarusError('OperationNotFound', `Temporal knows no running operation ${id}`, { cause: error });
+}
+
+function summaryOf(name: OperationName, cluster: string, request: Operations[OperationName]['request']): string {
+  const what = {
+    backup: () => ('label' in request && request.label ? `"${request.label}"` : ''),
+    restore: () => `of ${(request as RestoreRequest).backup}`,
+    cleanup: () => ('backups' in request && request.backups ? `of ${request.backups.length} named backups` : ''),
+    lock: () => `for ${Math.round((request as LockRequest).for / 1000)} s`,
+  }[name]();
+  return `${name}, cluster ${cluster} ${what} ${request.by ? `asked by ${request.by}` : ''}`
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+}

@@ -1,0 +1,143 @@
+import type { BackupEntry, Holder, ManifestNode } from '../domain/documents.ts';
+import { keys } from '../domain/documents.ts';
+import { errorTable, HomarusError, hasCode } from '../domain/errors.ts';
+import { readBackup, readManifest } from '../storage/backups.ts';
+import { ChunkIndex } from '../storage/chunkIndex.ts';
+import { ChunkReader } from '../storage/chunkReader.ts';
+import { pinnedBackups } from '../storage/marks.ts';
+import type { ObjectStore } from '../storage/objectStore.ts';
+import { findBackup as findInRoot } from '../storage/planRestore.ts';
+import type { Repository } from '../storage/repository.ts';
+import { openRepository } from '../storage/repository.ts';
+import type { RootAt } from '../storage/roots.ts';
+import { presentRoot } from '../storage/roots.ts';
+import type { Row } from '../storage/tree.ts';
+import { comparePaths, readTree } from '../storage/tree.ts';
+
+/** What reads a repository takes neither a lock nor Temporal: a store and its present root are enough. */
+export interface Reading {
+  readonly repository: Repository;
+  readonly at: RootAt;
+}
+
+/** `ForeignRepository` when it is not `cluster`'s; undefined: any may be read. */
+export async function openReading(store: ObjectStore, cluster: string | undefined): Promise<Reading> {
+  const repository = await openRepository(store, { cluster });
+  return { repository, at: await presentRoot(repository) };
+}
+
+export const newestFirst = ({ at }: Reading): BackupEntry[] =>
+  at.root.backups.toSorted((a, b) => (a.name < b.name ? 1 : -1));
+
+export interface ListedBackup extends BackupEntry {
+  pinned: boolean;
+}
+
+/** The backups, newest first. */
+export async function listBackups(reading: Reading): Promise<ListedBackup[]> {
+  const pinned = await pinnedBackups(reading.repository);
+  return newestFirst(reading).map((entry) => ({ ...entry, pinned: pinned.has(entry.name) }));
+}
+
+/**
+ * A backup by its name, or `latest`, before a time if one is given (ISO 8601). `BackupNotFound` names the one that was
+ * likely meant.
+ */
+export function findBackup(reading: Reading, name: string, before?: string): BackupEntry {
+  try {
+    return findInRoot(reading.at.root, name, before);
+  } catch (error) {
+    const near = nearest(reading, name);
+    if (!hasCode(error, 'BackupNotFound') || near === undefined) throw error;
+    const hint = `Did you mean ${near}? ${errorTable.BackupNotFound.hint}`;
+    throw new HomarusError('BackupNotFound', (error as Error).message, { hint, cause: error });
+  }
+}
+
+/** The newest of those that begin most alike; names are times, so the rest says little. */
+function nearest(reading: Reading, name: string): string | undefined {
+  const alike = (other: string): number => {
+    let same = 0;
+    while (same < name.length && name[same] === other[same]) same++;
+    return same;
+  };
+  const [best] = newestFirst(reading).toSorted((a, b) => alike(b.name) - alike(a.name));
+  return best && alike(best.name) >= 'YYYY'.length ? best.name : undefined;
+}
+
+export interface LockState {
+  holder: Holder | null;
+  epoch: number;
+  /** When its lease runs out unless it is refreshed (ISO 8601); null when nobody holds it. */
+  expires: string | null;
+  /** It was not refreshed in time: it keeps nobody out any more. */
+  expired: boolean;
+}
+
+/** Who holds the storage's part of the lock, by the storage's clock. */
+export async function lockState({ repository, at }: Reading): Promise<LockState> {
+  const { holder, epoch, number } = at.root;
+  if (holder === null) return { holder, epoch, expires: null, expired: false };
+  const { store } = repository;
+  const lease = (await store.stat(keys.lease(epoch))) ?? (await store.stat(keys.root(number)));
+  if (lease === undefined) return { holder, epoch, expires: null, expired: false };
+  const expires = lease.modified + holder.ttl;
+  return { holder, epoch, expires: new Date(expires).toISOString(), expired: (await store.now()) >= expires };
+}
+
+/** An entry of a backup: where it was, and its row. */
+export interface Found {
+  node: ManifestNode;
+  /** Name of the data root. */
+  root: string;
+  row: Row;
+}
+
+export interface Wanted {
+  /** Only these. */
+  nodes?: readonly string[] | undefined;
+  /** Only this path and what is below it; one character per byte. */
+  below?: string;
+}
+
+/**
+ * Reads the rows of a backup's trees in order. Goes on where it was when a cleanup moved what it reads; `BackupRemoved`
+ * when the backup went. `BadInput` names the nodes that the backup has.
+ */
+export async function readEntries(
+  { repository, at }: Reading,
+  name: string,
+  { nodes, below = '' }: Wanted,
+  emit: (found: Found) => Promise<void>,
+): Promise<void> {
+  let last: { tree: string; path: string } | undefined;
+  await readBackup(repository, at, name, async ({ root }, entry) => {
+    const manifest = await readManifest(repository, entry);
+    const indexes = await Promise.all(root.indexes.map((ref) => ChunkIndex.open(repository, ref)));
+    const chunks = new ChunkReader(repository, indexes);
+    const trees = chosen(manifest.nodes, nodes, name).flatMap((node) => node.roots.map((tree) => ({ node, tree })));
+    const label = ({ node, tree }: (typeof trees)[number]): string => `${node.id}/${tree.name}`;
+    const from = Math.max(
+      0,
+      trees.findIndex((one) => label(one) === last?.tree),
+    );
+    for (const one of trees.slice(from)) {
+      const seen = last?.tree === label(one) ? last.path : undefined;
+      const range = below === '' ? { from: seen ?? '' } : { from: seen ?? below, to: below };
+      for await (const row of readTree(chunks, one.tree.tree, range)) {
+        if (seen !== undefined && comparePaths(row.path, seen) <= 0) continue;
+        await emit({ node: one.node, root: one.tree.name, row });
+        last = { tree: label(one), path: row.path };
+      }
+    }
+  });
+}
+
+function chosen(nodes: readonly ManifestNode[], wanted: readonly string[] | undefined, backup: string): ManifestNode[] {
+  const unknown = wanted?.filter((id) => !nodes.some((node) => node.id === id)) ?? [];
+  if (unknown.length > 0) {
+    const known = nodes.map(({ id }) => id).join(', ');
+    throw new HomarusError('BadInput', `backup ${backup} has no node ${unknown.join(', ')}; it has ${known}`);
+  }
+  return nodes.filter(({ id }) => wanted === undefined || wanted.includes(id));
+}

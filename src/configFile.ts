@@ -1,0 +1,159 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseDuration } from './domain/duration.ts';
+
+/** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const name = z.string().regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
+const text = z.string().min(1, 'must not be empty');
+const path = text
+  .refine(
+    (value) => value.startsWith('/'),
+    'give an absolute path, which means the same on every machine and in every directory',
+  )
+  .refine(
+    (value) => !value.split('/').some((part) => part === '..' || part === '.'),
+    'give a path without "." and ".."',
+  )
+  .transform((value) => join('/', value).replace(/(.)\/+$/, '$1'));
+const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'give the name of an environment variable');
+
+const duration = (least = 1) =>
+  z.string({ error: 'give a duration such as 90s, 5m, 1h or 2d' }).transform((value, context) => {
+    try {
+      const ms = parseDuration(value);
+      if (ms >= least) return ms;
+      context.addIssue(`must be at least ${least / 1000} s`);
+    } catch (error) {
+      context.addIssue((error as Error).message);
+    }
+    return z.NEVER;
+  });
+
+const whole = (least: number, most: number) => z.number().int().min(least).max(most);
+
+const timeouts = z
+  .strictObject({
+    retryFor: duration().optional(),
+    stall: duration(1_000).optional(),
+    connect: duration(100).optional(),
+  })
+  .optional();
+
+const files = z.strictObject({ type: z.literal('files'), path, timeouts });
+const s3 = z.strictObject({
+  type: z.literal('s3'),
+  bucket: text,
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9._~:+=@/-]*$/, 'use A-Z a-z 0-9 . _ ~ : + = @ - and /')
+    .optional(),
+  region: text.optional(),
+  endpoint: z.url({ protocol: /^https?$/, error: 'give a URL such as https://s3.example.org' }).optional(),
+  pathStyle: z.boolean().optional(),
+  storageClass: text.optional(),
+  credentials: z
+    .strictObject({
+      accessKeyIdEnv: envName.optional(),
+      secretAccessKeyEnv: envName.optional(),
+      sessionTokenEnv: envName.optional(),
+      file: path.optional(),
+    })
+    .refine(
+      ({ accessKeyIdEnv, secretAccessKeyEnv, file }) =>
+        file === undefined
+          ? accessKeyIdEnv !== undefined && secretAccessKeyEnv !== undefined
+          : accessKeyIdEnv === undefined,
+      'give accessKeyIdEnv and secretAccessKeyEnv, or file; without credentials the chain of the AWS SDK is asked',
+    )
+    .optional(),
+  timeouts,
+});
+
+const root = z.strictObject({ name, path, linkDir: path.optional() });
+const node = z
+  .strictObject({
+    id: name,
+    az: z.string().default(''),
+    root: path.optional(),
+    linkDir: path.optional(),
+    roots: z
+      .union([z.array(root).min(1), z.record(name, path)], { error: 'give a list of {name, path}, or name: path' })
+      .optional(),
+    stateDir: path.optional(),
+    cacheDir: path.optional(),
+  })
+  .refine((one) => (one.root === undefined) !== (one.roots === undefined), 'give root, or roots: one of them')
+  .refine(
+    (one) => one.linkDir === undefined || one.root !== undefined,
+    'linkDir goes with root; with roots each has its own',
+  );
+
+/** All of a group are optional, and a group that is missing is one without fields. */
+const group = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
+
+export const configFile = z.strictObject({
+  cluster: name,
+  temporal: group({
+    address: text.optional(),
+    namespace: text.optional(),
+    profile: text.optional(),
+    apiKeyEnv: envName.optional(),
+    apiKeyFile: path.optional(),
+    tls: z
+      .union([
+        z.boolean(),
+        z.strictObject({
+          caFile: path.optional(),
+          certFile: path.optional(),
+          keyFile: path.optional(),
+          serverName: text.optional(),
+        }),
+      ])
+      .optional(),
+  }),
+  storages: z.record(name, z.discriminatedUnion('type', [files, s3], { error: 'type must be files or s3' })),
+  defaultStorage: name.optional(),
+  nodes: z.array(node).min(1, 'name at least one node'),
+  plugin: group({
+    name: z.literal('files', { error: 'the plugin that exists is "files"' }).default('files'),
+    options: group({
+      include: z.array(text).default([]),
+      exclude: z.array(text).default([]),
+      onUnreadable: z.enum(['fail', 'skip']).default('fail'),
+    }),
+  }),
+  parallelism: group({
+    threads: whole(1, 256).default(availableParallelism()),
+    requests: whole(1, 1024).default(32),
+  }),
+  compression: group({ level: whole(0, 19).default(1) }),
+  lock: group({
+    ttl: duration(2_000).default(120_000),
+    refresh: duration(100).default(10_000),
+    heartbeat: duration(1_000).default(30_000),
+    throttle: duration(100).default(2_000),
+  }),
+  attempts: group({ backup: whole(1, 100).default(5) }),
+  retention: group({
+    keepLast: whole(1, 1e6).optional(),
+    minimumBackups: whole(0, 1e6).optional(),
+    maximumBackups: whole(1, 1e6).optional(),
+    keepDays: whole(0, 1e5).optional(),
+  }),
+  api: group({
+    host: z
+      .string()
+      .refine(
+        (host) => /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host),
+        'the facade has no authentication yet: give 127.0.0.1 or ::1',
+      )
+      .default('127.0.0.1'),
+    port: whole(0, 65_535).default(5515),
+  }),
+  dataDir: path.default('/var/lib/homarus'),
+});
+
+export type ConfigFile = z.output<typeof configFile>;

@@ -1,0 +1,166 @@
+/** The documents of a repository, as docs/format.md section 5 describes them. Hashes are 64 hex digits, times ISO 8601. */
+
+export interface Holder {
+  /** Workflow id of the operation. */
+  operation: string;
+  /** Run id and attempt: two attempts never take each other for themselves. */
+  run: string;
+  kind: OperationKind;
+  /** Who asked for it. */
+  by: string;
+  since: string;
+  /** Milliseconds. */
+  ttl: number;
+}
+
+export type OperationKind = 'backup' | 'restore' | 'cleanup' | 'lock' | 'verify';
+
+export interface BackupEntry {
+  name: string;
+  id: string;
+  manifest: { length: number; hash: string };
+  kind: 'full';
+  epoch: number;
+  started: string;
+  finished: string;
+  label: string;
+  plugin: string;
+  nodes: number;
+  files: number;
+  /** Bytes of all files. */
+  bytes: number;
+  /** Bytes that this backup brought, before and after compression. */
+  added: number;
+  stored: number;
+  /** Nodes that are missing in it. */
+  partial?: string[];
+  /** Backups that it cannot do without. */
+  requires?: string[];
+}
+
+export interface IndexRef {
+  id: string;
+  /** Bytes of the object, and of its footer block as stored. */
+  length: number;
+  footer: number;
+  /** Hash of the footer block as stored. */
+  hash: string;
+  entries: number;
+  epoch: number;
+}
+
+export interface DamagedObject {
+  kind: 'pack' | 'index' | 'manifest';
+  id: string;
+}
+
+export interface RootDocument {
+  version: 1;
+  features: string[];
+  number: number;
+  /** Hash of the former root's bytes; empty for the first. */
+  previous: string;
+  nonce: string;
+  written: string;
+  cluster: string;
+  epoch: number;
+  holder: Holder | null;
+  floor: number;
+  swept: number;
+  backups: BackupEntry[];
+  indexes: IndexRef[];
+  damaged: DamagedObject[];
+}
+
+export interface ChunkAt {
+  chunk: string;
+  /** Bytes. */
+  length: number;
+}
+
+export interface TreePage extends ChunkAt {
+  /** Path of the page's first row: base64 of its bytes. */
+  first: string;
+}
+
+/** A tree's pages, or where the list of them stands when it is long. */
+export type TreeRef = { pages: TreePage[] } | { pageList: ChunkAt; pageCount: number };
+
+export interface Totals {
+  entries: number;
+  files: number;
+  bytes: number;
+}
+
+export interface ManifestRoot {
+  /** Name of the data root; `data` where the configuration has only one. */
+  name: string;
+  tree: TreeRef;
+  totals: Totals;
+  snapshotAt: string;
+  /** FIFOs, sockets, devices and, if so configured, unreadable files that were left out. */
+  skipped: number;
+  /** Files that were gone before they could be linked. */
+  vanished: number;
+}
+
+export interface ManifestNode {
+  id: string;
+  az: string;
+  host: string;
+  roots: ManifestRoot[];
+}
+
+export interface ManifestStream {
+  name: string;
+  chunks: ChunkAt[];
+}
+
+export interface Manifest {
+  version: 1;
+  repository: string;
+  cluster: string;
+  name: string;
+  id: string;
+  kind: 'full';
+  label: string;
+  started: string;
+  finished: string;
+  attempt: number;
+  epoch: number;
+  plugin: { name: string; version: number; data: unknown };
+  nodes: ManifestNode[];
+  streams: ManifestStream[];
+  totals: Totals;
+}
+
+export interface LeaseDocument {
+  version: 1;
+  epoch: number;
+  holder: Holder;
+  /** Milliseconds. */
+  ttl: number;
+  refreshed: string;
+}
+
+export interface MarkDocument {
+  version: 1;
+  backup: string;
+  kind: 'pin';
+  at: string;
+  by: string;
+  note: string;
+}
+
+const SIXTEEN = 16;
+export const padded = (number: number): string => String(number).padStart(SIXTEEN, '0');
+
+export const keys = {
+  root: (number: number): string => `roots/${padded(number)}`,
+  lease: (epoch: number): string => `leases/${padded(epoch)}`,
+  manifest: (name: string, id: string): string => `manifests/${name}~${id}`,
+  mark: (backup: string, id: string): string => `marks/${backup}/${id}`,
+  pack: (id: string): string => `packs/${id}`,
+  index: (id: string): string => `indexes/${id}`,
+  staging: (epoch: number, operation: string): string => `staging/${padded(epoch)}-${operation}/`,
+};

@@ -1,0 +1,57 @@
+import type { NodeInfo } from './cluster.ts';
+import { HomarusError } from './errors.ts';
+import type { RestorePair } from './operations.ts';
+
+/**
+ * Which node of the cluster takes the files of which node of the backup: the one of the same id, else the only one left
+ * in the same availability zone. Zones go by their names, never by rank. Without `only`, every node of the backup must
+ * find one; `NodesDoNotMatch` names those that do not.
+ */
+export function matchNodes(
+  from: readonly NodeInfo[],
+  to: readonly NodeInfo[],
+  only?: readonly string[],
+): RestorePair[] {
+  const unknown = (only ?? []).filter((id) => !to.some((node) => node.id === id));
+  if (unknown.length > 0) {
+    throw new HomarusError(
+      'BadInput',
+      `node: there is no ${listed(unknown)} in the cluster; it has ${listed(ids(to))}`,
+    );
+  }
+  const pairs: RestorePair[] = from.filter(({ id }) => has(to, id)).map(({ id }) => ({ from: id, to: id }));
+  const left = from.filter(({ id }) => !has(to, id));
+  const free = to.filter(({ id }) => !has(from, id));
+  for (const node of left) {
+    const near = free.filter(({ az }) => az !== '' && az === node.az);
+    const rivals = left.filter(({ az }) => az === node.az);
+    const [taker] = near;
+    if (taker && near.length === 1 && rivals.length === 1) pairs.push({ from: node.id, to: taker.id });
+  }
+  const wanted = only === undefined ? undefined : new Set(only);
+  const chosen = pairs.filter((pair) => wanted === undefined || wanted.has(pair.to));
+  const unmatched = ids(from).filter((id) => !pairs.some((pair) => pair.from === id));
+  const without = (only ?? []).filter((id) => !chosen.some((pair) => pair.to === id));
+  if ((only === undefined && unmatched.length > 0) || without.length > 0) {
+    throw doNotMatch(from, to, without.length > 0 ? without : unmatched, without.length > 0);
+  }
+  return chosen;
+}
+
+function doNotMatch(
+  from: readonly NodeInfo[],
+  to: readonly NodeInfo[],
+  nodes: readonly string[],
+  ofCluster: boolean,
+): HomarusError {
+  const what = ofCluster
+    ? `the backup has nothing for node ${listed(nodes)}`
+    : `no node of the cluster can take the files of ${listed(nodes)}`;
+  const sides = `the backup has ${listed(from.map(described))}, the cluster ${listed(to.map(described))}`;
+  return new HomarusError('NodesDoNotMatch', `${what}, by id or by availability zone: ${sides}`);
+}
+
+const ids = (nodes: readonly NodeInfo[]): string[] => nodes.map(({ id }) => id);
+const has = (nodes: readonly NodeInfo[], id: string): boolean => nodes.some((node) => node.id === id);
+const described = ({ id, az }: NodeInfo): string => (az === '' ? id : `${id} (az ${az})`);
+const listed = (names: readonly string[]): string => names.join(', ');

@@ -1,0 +1,249 @@
+import type { NodeInfo } from './cluster.ts';
+import type { BackupEntry, IndexRef, OperationKind, Totals } from './documents.ts';
+import type { RetentionPolicy } from './retention.ts';
+
+/** What operations are asked, what their activities answer (receipts: counts and keys, never lists), and their progress. */
+
+/** Every operation is asked with these. */
+export interface OperationRequest {
+  /** Name of a configured storage; the default one where it is missing. */
+  storage?: string;
+  /** Who asks, for people. */
+  by?: string;
+  /** Wait so long for a lock that somebody else holds, ms; 0: be refused at once. */
+  waitForLock?: number;
+}
+
+export interface BackupRequest extends OperationRequest {
+  label?: string;
+}
+
+export interface RestoreRequest extends OperationRequest {
+  /** Name of a backup, or `latest`. */
+  backup: string;
+  /** With `latest`: the latest that finished before this time (ISO 8601). */
+  before?: string;
+  /** Only these nodes. */
+  nodes?: string[];
+  /** Only what these globs match; a matched directory covers what is below it. */
+  paths?: string[];
+  /** Another directory than the data roots, on each node. */
+  to?: string;
+  /** Compare the content of files that look right, too. */
+  verifyExisting?: boolean;
+}
+
+export interface CleanupRequest extends OperationRequest {
+  /** Instead of the configured retention. */
+  retention?: RetentionPolicy;
+  /** Delete these, and judge nothing. */
+  backups?: string[];
+  /** Also give up what died backups left for the next one to adopt. */
+  orphans?: boolean;
+}
+
+export interface LockRequest extends OperationRequest {
+  /** Held for so long, ms, or until unlocked. */
+  for: number;
+}
+
+export interface LockTimes {
+  /** A lock that is not refreshed for so long is free, ms. */
+  ttl: number;
+  refresh: number;
+  /** Heartbeat time-out of long activities, ms. */
+  heartbeat: number;
+}
+
+/** What a workflow needs of the configuration; the coordinator that grants the storage's part of the lock answers it. */
+export interface ClusterSettings {
+  cluster: string;
+  storage: string;
+  nodes: NodeInfo[];
+  plugin: string;
+  lock: LockTimes;
+  attempts: number;
+}
+
+/** Names one attempt everywhere: in roots, leases and grants. */
+export interface AttemptId {
+  /** Workflow id. */
+  operation: string;
+  /** Run id and attempt. */
+  run: string;
+  kind: OperationKind;
+  by: string;
+  since: string;
+}
+
+/** The storage's part of a lock. */
+export interface StorageGrant {
+  attempt: AttemptId;
+  storage: string;
+  epoch: number;
+  /** Number of the root that took the lock: all that the attempt knows comes from it. */
+  root: number;
+  ttl: number;
+}
+
+/** A node's part of a lock. Work carries it; an older one is refused. */
+export interface NodeGrant {
+  attempt: AttemptId;
+  node: string;
+  /** Counted up by the node itself. */
+  grant: number;
+  host: string;
+  incarnation: string;
+  ttl: number;
+}
+
+export interface StagedList {
+  key: string;
+  segments: number;
+  records: number;
+  hash: string;
+}
+
+export interface StagedDocument {
+  key: string;
+  length: number;
+  hash: string;
+}
+
+export interface SnapshotReceipt {
+  node: string;
+  chunks: StagedList;
+  snapshot: StagedDocument;
+  totals: Totals;
+  hashedBytes: number;
+  linked: number;
+  unchanged: number;
+  skipped: number;
+  vanished: number;
+}
+
+export interface PlanReceipt {
+  /** For each node that has something to upload. */
+  wanted: { node: string; list: StagedList }[];
+  chunks: number;
+  bytes: number;
+  /** Chunks found in packs that a died backup left. */
+  adopted: number;
+  /** Index of those packs, for the commit. */
+  orphans: IndexRef | null;
+}
+
+export interface UploadReceipt {
+  node: string;
+  entries: StagedList;
+  packs: StagedDocument;
+  packCount: number;
+  chunks: number;
+  /** Before and after compression. */
+  bytes: number;
+  stored: number;
+}
+
+export interface RestorePair {
+  from: string;
+  to: string;
+}
+
+export interface RestorePlan {
+  backup: BackupEntry;
+  pairs: RestorePair[];
+  settings: ClusterSettings;
+  /** False when the storage is another cluster's: then only the nodes are locked. */
+  lockStorage: boolean;
+}
+
+export interface RestoreReceipt {
+  node: string;
+  files: number;
+  bytes: number;
+  kept: number;
+  fetchedBytes: number;
+  removed: number;
+}
+
+export interface BackupResult {
+  backup: string;
+  attempt: number;
+  nodes: number;
+  files: number;
+  bytes: number;
+  added: number;
+  stored: number;
+  skipped: number;
+  vanished: number;
+}
+
+export interface RestoreResult {
+  backup: string;
+  pairs: RestorePair[];
+  files: number;
+  bytes: number;
+  kept: number;
+  fetchedBytes: number;
+  removed: number;
+}
+
+export interface CleanupResult {
+  kept: number;
+  removedBackups: number;
+  /** Objects deleted, and their bytes. */
+  deleted: number;
+  bytes: number;
+  /** Held back by the storage's object lock. */
+  retained: number;
+}
+
+/** Phases in the order in which operations go through them. */
+export type Phase =
+  | 'starting'
+  | 'waiting for the lock'
+  | 'locking'
+  | 'snapshot'
+  | 'plan'
+  | 'upload'
+  | 'commit'
+  | 'restore'
+  | 'cleanup'
+  | 'held'
+  | 'unlocking'
+  | 'between attempts'
+  | 'done';
+
+/** What one node is at, or did in the phase. */
+export interface NodeProgress {
+  filesDone: number;
+  filesTotal: number;
+  bytesDone: number;
+  bytesTotal: number;
+  /** Bytes per second, of late. */
+  rate: number;
+  /** What it is at, e.g. a path. */
+  at: string;
+}
+
+/** Answer of the workflow's query `progress`; the client adds what is in heartbeats. */
+export interface OperationProgress {
+  kind: OperationKind;
+  phase: Phase;
+  attempt: number;
+  attempts: number;
+  cluster: string;
+  /** Nodes that finished the phase. */
+  done: string[];
+  nodes: string[];
+  backup?: string;
+  /** Why the last attempt failed. */
+  lastFailure?: string;
+}
+
+/** Details of a heartbeat. */
+export interface HeartbeatDetails {
+  v: 1;
+  node: string;
+  progress: NodeProgress;
+}

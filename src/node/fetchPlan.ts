@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { HomarusError } from '../domain/errors.ts';
+import type { ChunkIndex } from '../storage/chunkIndex.ts';
+import { joinIndexes } from '../storage/chunkIndex.ts';
+import { HASH_BYTES } from '../storage/hash.ts';
+import type { CallOptions } from '../storage/objectStore.ts';
+import type { PackRef } from '../storage/pack.ts';
+import { RecordSorter } from '../storage/records.ts';
+import { shown } from './bytePath.ts';
+import { decodePiece, encodePiece, PIECE_BYTES, PIECE_KEY_BYTES } from './piece.ts';
+import type { RestorePlan } from './restorePlan.ts';
+import { decodePlanned, WANTED_BYTES } from './restorePlan.ts';
+
+/** One request reads at most so much, unless one block is larger, and reads through gaps as small as this, bytes. */
+const REQUEST_BYTES = 8 * 1024 * 1024;
+const GAP_BYTES = 128 * 1024;
+/** A chunk may go to any number of files. */
+const REQUEST_PIECES = 8192;
+
+/** What one request reads, and where it goes. */
+export interface Range {
+  pack: PackRef;
+  start: number;
+  length: number;
+  /** Sorted. */
+  pieces: Buffer;
+}
+
+/** The pieces of all files to be written, in the order in which they stand in the packs. */
+export class FetchPlan {
+  readonly #packs: PackRef[] = [];
+  readonly #pieces: RecordSorter;
+
+  private constructor(directory: string) {
+    this.#pieces = new RecordSorter({
+      directory: join(directory, 'pieces'),
+      recordBytes: PIECE_BYTES,
+      keyBytes: PIECE_KEY_BYTES,
+    });
+  }
+
+  /** Finds all that the plan wants. `ObjectMissing` names a chunk that no index has and a file that it costs. */
+  static async make(
+    plan: RestorePlan,
+    indexes: readonly ChunkIndex[],
+    directory: string,
+    options: CallOptions,
+  ): Promise<FetchPlan> {
+    const fetch = new FetchPlan(directory);
+    try {
+      await fetch.#locate(plan, indexes, options);
+      return fetch;
+    } catch (error) {
+      fetch.close();
+      throw error;
+    }
+  }
+
+  *ranges(): Generator<Range> {
+    let open: { pack: number; start: number; end: number; pieces: Buffer[] } | undefined;
+    for (const batch of this.#pieces.sorted()) {
+      for (let at = 0; at < batch.length; at += PIECE_BYTES) {
+        const piece = decodePiece(batch, at);
+        const end = piece.offset + piece.stored;
+        const fits =
+          open?.pack === piece.pack &&
+          open.pieces.length < REQUEST_PIECES &&
+          (end <= open.end || (piece.offset - open.end <= GAP_BYTES && end - open.start <= REQUEST_BYTES));
+        if (open && !fits) {
+          yield this.#range(open);
+          open = undefined;
+        }
+        open ??= { pack: piece.pack, start: piece.offset, end, pieces: [] };
+        open.end = end;
+        // Copied: the batch is valid only until the next.
+        open.pieces.push(Buffer.from(batch.subarray(at, at + PIECE_BYTES)));
+      }
+    }
+    if (open) yield this.#range(open);
+  }
+
+  close(): void {
+    this.#pieces.close();
+  }
+
+  async #locate(plan: RestorePlan, indexes: readonly ChunkIndex[], options: CallOptions): Promise<void> {
+    // By their places in the indexes: that is the order in which files were packed.
+    const numbers = new Map<string, number>();
+    for (const index of indexes) {
+      for (const pack of index.packs) {
+        if (numbers.has(pack.id)) continue;
+        numbers.set(pack.id, this.#packs.length);
+        this.#packs.push(pack);
+      }
+    }
+    for await (const { record, location } of joinIndexes(plan.wanted.sorted(), WANTED_BYTES, indexes, options)) {
+      const file = Number(record.readBigUInt64LE(HASH_BYTES + 4));
+      const hash = record.subarray(0, HASH_BYTES);
+      if (location?.length !== record.readUInt32LE(HASH_BYTES)) throw missing(plan, hash, file);
+      const { offset, inner, stored, length } = location;
+      const pack = numbers.get(location.pack.id) as number;
+      const fileOffset = Number(record.readBigUInt64LE(HASH_BYTES + 12));
+      this.#pieces.add(encodePiece({ pack, offset, inner, file, fileOffset, stored, length, hash }));
+    }
+  }
+
+  #range({ pack, start, end, pieces }: { pack: number; start: number; end: number; pieces: Buffer[] }): Range {
+    return { pack: this.#packs[pack] as PackRef, start, length: end - start, pieces: Buffer.concat(pieces) };
+  }
+}
+
+function missing(plan: RestorePlan, hash: Buffer, file: number): HomarusError {
+  const { path } = decodePlanned(plan.files.at(file)).row;
+  return new HomarusError(
+    'ObjectMissing',
+    `no index names chunk ${hash.toString('hex')}, which "${shown(path)}" and maybe other files need; nothing was changed`,
+  );
+}

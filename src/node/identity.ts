@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { HomarusError } from '../domain/errors.ts';
+import { readState, writeState } from './stateFile.ts';
+
+/** Who a node's worker is: the incarnation of its state, and that one process alone works on it. */
+
+interface Incarnation {
+  incarnation: string;
+}
+
+/** A random id, kept in the state directory and in the link directories: any of them proves the node. */
+export function incarnationOf(stateDir: string, linkDirs: readonly string[]): string {
+  const places = [stateDir, ...linkDirs].map((directory) => join(directory, 'incarnation.json'));
+  const known = places.map((path) => readState<Incarnation>(path)?.incarnation).find((id) => id !== undefined);
+  const incarnation = known ?? randomUUID();
+  for (const path of places) {
+    if (readState<Incarnation>(path)?.incarnation !== incarnation) writeState(path, { incarnation });
+  }
+  return incarnation;
+}
+
+interface ProcessEntry {
+  pid: number;
+  /** Start of the process in clock ticks since boot, where the system tells: pids are used again. */
+  started: string;
+  host: string;
+}
+
+/**
+ * One process per state directory. `NodeTaken` while another one lives, even stopped; what a killed one left is taken
+ * over. Answers how to give it up.
+ */
+export function claimStateDir(stateDir: string, node: string): () => void {
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const path = join(stateDir, 'process.json');
+  const mine: ProcessEntry = { pid: process.pid, started: startOf(process.pid), host: hostname() };
+  const aside = `${path}.${process.pid}`;
+  writeFileSync(aside, JSON.stringify(mine), { mode: 0o600 });
+  try {
+    for (;;) {
+      try {
+        linkSync(aside, path);
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      const other = readState<ProcessEntry>(path);
+      if (other !== undefined && lives(other)) {
+        throw new HomarusError(
+          'NodeTaken',
+          `node ${node}: process ${other.pid} on ${other.host} works on ${stateDir} already`,
+          { hint: `Stop it first; it counts while it lives, even stopped (kill -CONT ${other.pid} wakes it).` },
+        );
+      }
+      setAside(path, other, `${aside}.stale`);
+    }
+  } finally {
+    rmSync(aside, { force: true });
+  }
+  return () => {
+    if (readState<ProcessEntry>(path)?.pid === process.pid) rmSync(path, { force: true });
+  };
+}
+
+/** Removes a dead process's entry, and only that: a third process may have replaced it since it was read. */
+function setAside(path: string, stale: ProcessEntry | undefined, taken: string): void {
+  try {
+    renameSync(path, taken);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  const found = readState<ProcessEntry>(taken);
+  if (found !== undefined && (found.pid !== stale?.pid || found.started !== stale.started)) linkSync(taken, path);
+  rmSync(taken, { force: true });
+}
+
+function lives(entry: ProcessEntry): boolean {
+  if (entry.host !== hostname()) return false;
+  try {
+    process.kill(entry.pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return startOf(entry.pid) === entry.started;
+}
+
+/** Fields 3 and 22 of /proc/<pid>/stat (proc(5)): a zombie is dead. Empty where there is no /proc. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? 'zombie' : (fields[19] ?? '');
+  } catch {
+    return '';
+  }
+}

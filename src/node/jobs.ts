@@ -1,0 +1,54 @@
+import type { StorageSettings } from '../storage/openStore.ts';
+import { openStore } from '../storage/openStore.ts';
+import type { Repository } from '../storage/repository.ts';
+import { openRepository } from '../storage/repository.ts';
+import type { ExtractInput } from './extract.ts';
+import { extract } from './extract.ts';
+import type { FinishArgs } from './finish.ts';
+import { finish } from './finish.ts';
+import type { JobContext } from './job.ts';
+import type { RestoreNodeInput } from './restoreNode.ts';
+import { restoreNode } from './restoreNode.ts';
+import type { SnapshotInput } from './snapshot.ts';
+import { snapshot } from './snapshot.ts';
+import type { UploadInput } from './uploader.ts';
+import { upload } from './uploader.ts';
+
+/** Where a job finds its repository, and how much of the machine it may use. */
+export interface RepositoryArgs {
+  storage: StorageSettings;
+  /** The repository must be this cluster's; undefined: any may be read. */
+  cluster: string | undefined;
+  /** zstd level of what is written, 0 for none. */
+  level: number;
+  /** Requests to the storage at once. */
+  requests: number;
+  threads: number;
+}
+
+async function using<T>(
+  args: RepositoryArgs,
+  signal: AbortSignal,
+  body: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  const store = openStore(args.storage, { requests: args.requests });
+  try {
+    const { cluster, level } = args;
+    return await body(await openRepository(store, { cluster, level, signal }));
+  } finally {
+    await store.close();
+  }
+}
+
+/** All that runs in a thread of its own: see `runJob`. */
+export const jobs = {
+  snapshot: (args: RepositoryArgs & SnapshotInput, context: JobContext) =>
+    using(args, context.signal, (repository) => snapshot(repository, args, context)),
+  upload: (args: RepositoryArgs & UploadInput, context: JobContext) =>
+    using(args, context.signal, (repository) => upload(repository, args, context)),
+  restore: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>
+    using(args, context.signal, (repository) => restoreNode(repository, args, context)),
+  extract: (args: RepositoryArgs & ExtractInput, context: JobContext) =>
+    using(args, context.signal, (repository) => extract(repository, args, context)),
+  finish: (args: FinishArgs) => finish(args),
+} as const;

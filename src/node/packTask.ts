@@ -1,0 +1,127 @@
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { HomarusError } from '../domain/errors.ts';
+import { blake3, HASH_BYTES } from '../storage/hash.ts';
+import { PackBuilder } from '../storage/pack.ts';
+import { shown } from './bytePath.ts';
+import { asBuffer } from './writeTask.ts';
+
+/** A chunk to be packed: source:u32 offset:u64 (big-endian, the key) hash:32 length:u32 (little-endian). */
+export const TO_PACK_BYTES = 48;
+export const TO_PACK_KEY_BYTES = 12;
+
+export function encodeToPack(source: number, offset: bigint, hash: Buffer, length: number): Buffer {
+  const record = Buffer.allocUnsafe(TO_PACK_BYTES);
+  record.writeUInt32BE(source, 0);
+  record.writeBigUInt64BE(offset, 4);
+  hash.copy(record, 12, 0, HASH_BYTES);
+  record.writeUInt32LE(length, 44);
+  return record;
+}
+
+export const sourceOf = (toPack: Buffer): number => toPack.readUInt32BE(0);
+export const lengthOf = (toPack: Buffer): number => toPack.readUInt32LE(44);
+
+/** A file of the snapshot, as an upload reads it. */
+export interface PackSource {
+  /** Where its bytes are: the link that keeps it alive, as bytes of an absolute path. */
+  file: Uint8Array;
+  /** What people call it: name of the root, and byte path below it. */
+  root: string;
+  path: string;
+}
+
+export interface PackArgs {
+  node: string;
+  /** 16 bytes. */
+  repositoryId: Uint8Array;
+  id: string;
+  /** Bytes of a block of small chunks. */
+  block: number;
+  level: number;
+  /** Content of all chunks, bytes. */
+  raw: number;
+  /** What `encodeToPack` made, sorted. */
+  chunks: Uint8Array;
+  sources: Map<number, PackSource>;
+}
+
+export interface BuiltPack {
+  body: Uint8Array<ArrayBuffer>;
+  footer: number;
+  entries: Uint8Array<ArrayBuffer>;
+  chunks: number;
+}
+
+let scratch = Buffer.alloc(0);
+
+/**
+ * Builds a pack from files, reading each chunk once and hashing it again: a file that was changed in place since its
+ * snapshot is `FileChanged`, and never stored as a mixture.
+ */
+export function buildPack(args: PackArgs): BuiltPack {
+  if (scratch.length < args.raw) scratch = Buffer.allocUnsafe(args.raw);
+  const chunks = asBuffer(args.chunks);
+  const builder = new PackBuilder({ repositoryId: asBuffer(args.repositoryId) }, args.id, args);
+  let filled = 0;
+  let opened: { number: number; file: number } | undefined;
+  try {
+    for (let at = 0; at < chunks.length; at += TO_PACK_BYTES) {
+      const toPack = chunks.subarray(at, at + TO_PACK_BYTES);
+      const hash = toPack.subarray(12, 12 + HASH_BYTES);
+      const length = lengthOf(toPack);
+      const number = sourceOf(toPack);
+      const source = args.sources.get(number)!;
+      if (opened?.number !== number) {
+        if (opened) closeSync(opened.file);
+        opened = undefined;
+        opened = { number, file: openSource(args.node, source) };
+      }
+      const content = scratch.subarray(filled, filled + length);
+      filled += length;
+      const read = readFully(opened.file, content, Number(toPack.readBigUInt64BE(4)));
+      if (read < length || !blake3.hash([content]).equals(hash)) throw changed(args.node, source);
+      builder.add(hash, content);
+    }
+  } finally {
+    if (opened) closeSync(opened.file);
+  }
+  const built = builder.finish();
+  return { ...built, body: movable(built.body), entries: movable(built.entries) };
+}
+
+function openSource(node: string, source: PackSource): number {
+  try {
+    return openSync(asBuffer(source.file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ELOOP') throw changed(node, source, cause);
+    throw new HomarusError('FileUnreadable', `${named(node, source)} cannot be read: ${message}`, { cause });
+  }
+}
+
+function readFully(file: number, into: Buffer, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const read = readSync(file, into, done, into.length - done, offset + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
+/** Memory of its own, so that it can change threads without being copied. */
+function movable(bytes: Buffer): Uint8Array<ArrayBuffer> {
+  const whole = bytes.buffer.byteLength === bytes.length && bytes.buffer instanceof ArrayBuffer;
+  return whole ? (bytes as Buffer<ArrayBuffer>) : Uint8Array.from(bytes);
+}
+
+function changed(node: string, source: PackSource, cause?: unknown): HomarusError {
+  return new HomarusError(
+    'FileChanged',
+    `${named(node, source)} was changed in place between its snapshot and its upload`,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+const named = (node: string, source: PackSource): string =>
+  `node ${node}, root ${source.root}: file ${shown(source.path)}`;

@@ -1,0 +1,135 @@
+import {
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { HomarusError } from '../domain/errors.ts';
+import type { BytePath } from './bytePath.ts';
+import { fileAt, toBytePath } from './bytePath.ts';
+import type { RestoreRoot } from './compareTarget.ts';
+import { seconds } from './place.ts';
+
+const PREFIX = 'restore-';
+const MARK = 'restoring';
+
+/** Absolute paths. */
+export interface AreaPlace {
+  path: string;
+  linkDir: string;
+  /** Of the node whose root it is. */
+  stateDir?: string | undefined;
+}
+
+/**
+ * Where the files of one root are written before they get their places: in the link directory, on the root's file system.
+ * A mark stands there as long as a restore is not safely on the disk.
+ */
+export class RestoreArea {
+  readonly root: RestoreRoot;
+  /**
+   * A restore was cut off by a crash of the machine: what it wrote may have the right size and time, but not its bytes,
+   * so nothing is trusted by them.
+   */
+  readonly afterCrash: boolean;
+  readonly #linkDir: string;
+  readonly #temporary: string;
+  readonly #made: boolean;
+
+  /** Makes the root, if need be, and takes away what killed restores left. `DifferentFileSystem`, `UnsafePath`. */
+  constructor(number: number, place: AreaPlace, operation: string) {
+    mkdirSync(place.path, { recursive: true });
+    const root = realpathSync(place.path);
+    const below = relativeBelow(place.path, place.linkDir);
+    this.#linkDir = below === undefined ? place.linkDir : join(root, below);
+    this.#made = below !== undefined && makeReal(root, below);
+    mkdirSync(this.#linkDir, { recursive: true, mode: 0o700 });
+    const { dev } = lstatSync(root, { bigint: true });
+    if (lstatSync(this.#linkDir, { bigint: true }).dev !== dev) {
+      throw new HomarusError('DifferentFileSystem', `${this.#linkDir} is on another file system than ${root}`);
+    }
+    for (const name of readdirSync(this.#linkDir)) {
+      if (name.startsWith(PREFIX)) rmSync(join(this.#linkDir, name), { recursive: true, force: true });
+    }
+    this.#temporary = join(this.#linkDir, PREFIX + operation.replace(/[^\w.-]/g, '_'));
+    mkdirSync(this.#temporary, { mode: 0o700 });
+    this.afterCrash = this.#mark();
+    this.root = {
+      number,
+      target: { root: toBytePath(root), temporary: toBytePath(this.#temporary) },
+      device: dev,
+      own: [below, place.stateDir === undefined ? undefined : relativeBelow(place.path, place.stateDir)]
+        .filter((own) => own !== undefined)
+        .map(toBytePath),
+    };
+  }
+
+  /** Removes what is left of the temporary files; with `durable` all that was restored is on the disk. */
+  close(durable: boolean): void {
+    rmSync(this.#temporary, { recursive: true, force: true });
+    if (!durable) return;
+    rmSync(join(this.#linkDir, MARK), { force: true });
+    if (!this.#made) return;
+    // Only if nobody else uses it by now; it must leave no trace in the time of the directory that it stood in.
+    const above = dirname(this.#linkDir);
+    const { mtimeNs } = lstatSync(above, { bigint: true });
+    try {
+      rmdirSync(this.#linkDir);
+      lutimesSync(above, seconds(mtimeNs), seconds(mtimeNs));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+    }
+  }
+
+  /** Marks this boot of the machine; true when an earlier one was marked and not done. */
+  #mark(): boolean {
+    const path = join(this.#linkDir, MARK);
+    const boot = bootId();
+    let marked: string | undefined;
+    try {
+      marked = readFileSync(path, 'utf8');
+    } catch {
+      writeFileSync(path, boot, { mode: 0o600 });
+    }
+    return marked !== undefined && marked !== boot;
+  }
+}
+
+/** The directory that a restore to another place than the node's root works in. */
+export const areaOf = (directory: string): string => join(directory, '.homarus');
+
+function relativeBelow(root: string, directory: string): string | undefined {
+  const path = relative(root, directory);
+  return path === '' || path === '..' || path.startsWith('../') ? undefined : path;
+}
+
+/** Real directories all the way: a link that somebody put there is not followed. True when the last was made. */
+function makeReal(root: string, below: string): boolean {
+  let made = false;
+  let path: BytePath = toBytePath(root);
+  for (const name of toBytePath(below).split('/')) {
+    path = `${path}/${name}`;
+    const found = lstatSync(fileAt(path, ''), { throwIfNoEntry: false });
+    if (found && !found.isDirectory()) {
+      throw new HomarusError('UnsafePath', `${join(root, below)} cannot be used: ${basename(path)} is not a directory`);
+    }
+    made = found === undefined;
+    if (made) mkdirSync(fileAt(path, ''), { mode: 0o700 });
+  }
+  return made;
+}
+
+/** Differs after the machine was started again; where it is not known, restores are trusted. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return 'unknown';
+  }
+}

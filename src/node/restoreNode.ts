@@ -1,0 +1,108 @@
+import { join } from 'node:path';
+import type { ManifestNode, ManifestRoot } from '../domain/documents.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { RestoreReceipt } from '../domain/operations.ts';
+import { readBackup, readManifest } from '../storage/backups.ts';
+import type { Repository } from '../storage/repository.ts';
+import { presentRoot } from '../storage/roots.ts';
+import type { JobContext } from './job.ts';
+import type { AreaPlace } from './restoreArea.ts';
+import { areaOf } from './restoreArea.ts';
+import { restoreTrees } from './restorer.ts';
+import { basesOf, compileSelection } from './select.ts';
+import type { NodeSettings } from './settings.ts';
+
+export interface RestoreSource {
+  /** Name of the backup, and of the node in it. */
+  backup: string;
+  from: string;
+  /** Only what these globs match; all without any. */
+  paths: readonly string[];
+  verifyExisting: boolean;
+}
+
+export interface RestoreNodeInput extends RestoreSource {
+  operation: string;
+  node: Pick<NodeSettings, 'id' | 'roots' | 'stateDir'>;
+  /** What the node's backups leave out: a restore into place leaves it alone. */
+  exclude?: readonly string[];
+  /** Another directory than the node's roots. */
+  to: string | null;
+}
+
+/** Restores a node's trees from a backup, into the node's roots or another directory. Takes no lock on the storage. */
+export async function restoreNode(
+  repository: Repository,
+  input: RestoreNodeInput,
+  context: JobContext,
+): Promise<RestoreReceipt> {
+  const { node, to } = input;
+  const places = (source: ManifestNode): AreaPlace[] => (to === null ? placesOf(source, node) : placesIn(source, to));
+  const workDirectory = join(node.stateDir, 'work', restoreWork(input.operation));
+  const exclude = to === null ? (input.exclude ?? []) : [];
+  return { node: node.id, ...(await restoreFrom(repository, { ...input, exclude, workDirectory, places }, context)) };
+}
+
+/** The name of an operation's work directory. */
+export const restoreWork = (operation: string): string => `restore-${operation.replace(/[^\w.-]/g, '_')}`;
+
+/** The same with the places to be chosen when the backup's roots are known. */
+export async function restoreFrom(
+  repository: Repository,
+  input: RestoreSource & {
+    operation: string;
+    exclude: readonly string[];
+    workDirectory: string;
+    places(source: ManifestNode): AreaPlace[];
+  },
+  context: JobContext,
+): Promise<Omit<RestoreReceipt, 'node'>> {
+  const { signal } = context;
+  const select = compileSelection({ include: input.paths, exclude: input.exclude });
+  const at = await presentRoot(repository, { signal });
+  return readBackup(
+    repository,
+    at,
+    input.backup,
+    async ({ root }, entry) => {
+      const manifest = await readManifest(repository, entry, { signal });
+      const source = manifest.nodes.find(({ id }) => id === input.from);
+      if (!source) throw notInBackup(input, manifest.nodes);
+      const roots = input
+        .places(source)
+        .map((place, number) => ({ ...place, tree: (source.roots[number] as ManifestRoot).tree }));
+      const { operation, verifyExisting, workDirectory } = input;
+      const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory };
+      return restoreTrees(repository, root.indexes, trees, context);
+    },
+    { signal },
+  );
+}
+
+/** The node's own roots, by name; a node with one root takes that of another with one. */
+function placesOf(source: ManifestNode, node: RestoreNodeInput['node']): AreaPlace[] {
+  const single = source.roots.length === 1 && node.roots.length === 1;
+  return source.roots.map(({ name }) => {
+    const root = single ? node.roots[0] : node.roots.find((own) => own.name === name);
+    if (root) return { path: root.path, linkDir: root.linkDir, stateDir: node.stateDir };
+    const has = node.roots.map((own) => own.name).join(', ');
+    throw new HomarusError(
+      'NodesDoNotMatch',
+      `node ${source.id} has a root "${name}" in the backup, which node ${node.id} has not (it has ${has})`,
+      { hint: 'Configure the root, or restore to another directory with --to.' },
+    );
+  });
+}
+
+/** In `directory` itself, or in one below it for each root where there are several. */
+export function placesIn(source: ManifestNode, directory: string): AreaPlace[] {
+  return source.roots.map(({ name }) => {
+    const path = source.roots.length === 1 ? directory : join(directory, name);
+    return { path, linkDir: areaOf(path) };
+  });
+}
+
+function notInBackup({ backup, from }: RestoreSource, nodes: readonly ManifestNode[]): HomarusError {
+  const has = nodes.map(({ id }) => id).join(', ');
+  return new HomarusError('BadInput', `backup ${backup} has no node ${from}; it has ${has}`);
+}

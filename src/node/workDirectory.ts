@@ -1,0 +1,43 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { HomarusError } from '../domain/errors.ts';
+import type { OperationRef } from './settings.ts';
+
+/** Local files of one attempt: `<stateDir>/work/<epoch>-<operation>`, and links under the same name. */
+
+/** The name of what belongs to an attempt; `BadInput` when the operation's id is no name for a file. */
+export function attemptName({ operation, epoch }: OperationRef): string {
+  const name = `${epoch}-${operation}`;
+  if (!/^[\w.~:+=@-]+$/.test(operation) || name.length > 255) {
+    throw new HomarusError('BadInput', `the operation's id "${operation}" cannot stand in the name of a file`);
+  }
+  return name;
+}
+
+/** True for a name that `attemptName` made, of this operation when one is given. */
+export function isAttempt(name: string, operation?: string): boolean {
+  const match = /^\d+-(.+)$/.exec(name);
+  return match !== null && (operation === undefined || match[1] === operation);
+}
+
+export function workDirectory(stateDir: string, attempt: OperationRef): string {
+  return join(stateDir, 'work', attemptName(attempt));
+}
+
+/** Removes the work directories of all attempts for which `which` is true. */
+export function dropWork(stateDir: string, which: (attempt: string) => boolean): void {
+  const work = join(stateDir, 'work');
+  for (const name of namesIn(work)) {
+    if (which(name)) rmSync(join(work, name), { recursive: true, force: true });
+  }
+}
+
+/** The names in a directory; none when it is missing. */
+export function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

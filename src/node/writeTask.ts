@@ -1,0 +1,95 @@
+import { closeSync } from 'node:fs';
+import { keys } from '../domain/documents.ts';
+import { HomarusError } from '../domain/errors.ts';
+import { blake3 } from '../storage/hash.ts';
+import { openPackBlock } from '../storage/pack.ts';
+import type { Row } from '../storage/tree.ts';
+import type { Piece } from './piece.ts';
+import { decodePiece, PIECE_BYTES } from './piece.ts';
+import type { Attributes, Target } from './place.ts';
+import { finishFile, Parents, writeFailure, writeTemporary } from './place.ts';
+
+/** A file that is being written. */
+export interface FileToWrite extends Attributes, Pick<Row, 'path' | 'size' | 'sparse'> {
+  readonly target: Target;
+  /** Of its temporary file. */
+  readonly name: string;
+}
+
+export interface WriteArgs {
+  /** 16 bytes. */
+  repositoryId: Uint8Array;
+  pack: string;
+  /** What was read of the pack, from `start` on. */
+  stored: Uint8Array;
+  start: number;
+  /** Sorted. */
+  pieces: Uint8Array;
+  /** By their number; with `whole` the piece is all of it and the file is put in its place. */
+  files: Map<number, { file: FileToWrite; whole: boolean }>;
+}
+
+/** Opens the blocks, verifies each chunk once and writes it everywhere it belongs. */
+export function writeChunks(args: WriteArgs): void {
+  const sealing = { repositoryId: asBuffer(args.repositoryId) };
+  const stored = asBuffer(args.stored);
+  const pieces = asBuffer(args.pieces);
+  const parents = new ParentsOf();
+  let block: Buffer = stored;
+  let chunk: Buffer = stored;
+  let last: Piece | undefined;
+  for (let at = 0; at < pieces.length; at += PIECE_BYTES) {
+    const piece = decodePiece(pieces, at);
+    const sameBlock = last?.offset === piece.offset;
+    if (!sameBlock) {
+      const from = piece.offset - args.start;
+      block = openPackBlock(sealing, args.pack, piece.offset, stored.subarray(from, from + piece.stored));
+    }
+    if (!sameBlock || last?.inner !== piece.inner || last.length !== piece.length) {
+      chunk = block.subarray(piece.inner, piece.inner + piece.length);
+      if (!blake3.hash([chunk]).equals(piece.hash)) throw wrongChunk(args.pack, piece.hash);
+    }
+    last = piece;
+    const { file, whole } = args.files.get(piece.file)!;
+    try {
+      const open = writeTemporary(file.target, file.name, chunk, piece.fileOffset, file.sparse === true);
+      if (whole) finishFile(file.target, parents.of(file.target), open, file.name, file);
+      else closeSync(open);
+    } catch (error) {
+      throw writeFailure(error, file.target.root, file.path);
+    }
+  }
+}
+
+/** Writes files whose content stands in the tree. */
+export function writeSmall(args: { files: { file: FileToWrite; content: Uint8Array }[] }): void {
+  const parents = new ParentsOf();
+  for (const { file, content } of args.files) {
+    try {
+      const open = writeTemporary(file.target, file.name, asBuffer(content), 0, file.sparse === true);
+      finishFile(file.target, parents.of(file.target), open, file.name, file);
+    } catch (error) {
+      throw writeFailure(error, file.target.root, file.path);
+    }
+  }
+}
+
+class ParentsOf {
+  readonly #byRoot = new Map<string, Parents>();
+
+  of({ root }: Target): Parents {
+    const parents = this.#byRoot.get(root) ?? new Parents(root);
+    this.#byRoot.set(root, parents);
+    return parents;
+  }
+}
+
+/** What crossed to a thread is a plain array. */
+export const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+function wrongChunk(pack: string, hash: Buffer): HomarusError {
+  return new HomarusError(
+    'ObjectDamaged',
+    `${keys.pack(pack)} is damaged: chunk ${hash.toString('hex')} has another content`,
+  );
+}

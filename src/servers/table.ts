@@ -1,0 +1,50 @@
+/** The servers Homarus can bring up for development and tests. A new one is a row here and a Go module in servers/<name>/. */
+export interface ServerRow {
+  /** The file's name on the PATH and in the cache. */
+  binary: string;
+  version: string;
+  /** The Go package of the pinned module, and the variable that its version is linked into. */
+  package: string;
+  versionVariable: string;
+  /** Environment: a server that already runs, and a binary to use. */
+  addressVariable: string;
+  pathVariable: string;
+  /** How long a build takes, in words: two cores, nothing cached. */
+  buildTakes: string;
+  /** The version in the answer to --version that must not be below `oldest`. */
+  versionPattern: RegExp;
+  oldest: readonly [major: number, minor: number];
+  /** The official archive, if there is one: tried only with a checksum in servers/<name>/checksums.json. */
+  archive?: (version: string, platform: string, arch: string) => string;
+}
+
+export type ServerName = 'temporal' | 'versitygw';
+
+export const table: Record<ServerName, ServerRow> = {
+  temporal: {
+    binary: 'temporal',
+    version: '1.8.2',
+    package: 'github.com/temporalio/cli/cmd/temporal',
+    versionVariable: 'github.com/temporalio/cli/internal/temporalcli.Version',
+    addressVariable: 'TEMPORAL_ADDRESS',
+    pathVariable: 'TEMPORAL_CLI_PATH',
+    buildTakes: 'about 6 minutes',
+    // The server inside counts: the CLI's own number says 0.0.0 in many builds.
+    versionPattern: /Server (\d+)\.(\d+)/,
+    oldest: [1, 27],
+    archive: (version, platform, arch) =>
+      `https://temporal.download/cli/archive/v${version}?platform=${platform}&arch=${arch}`,
+  },
+  versitygw: {
+    binary: 'versitygw',
+    version: '1.8.0',
+    package: 'github.com/versity/versitygw/cmd/versitygw',
+    versionVariable: 'main.Version',
+    addressVariable: 'HOMARUS_S3_ENDPOINT',
+    pathVariable: 'HOMARUS_VERSITYGW_PATH',
+    buildTakes: 'about a minute',
+    // Below the tested version a conditional write may be ignored without a word.
+    versionPattern: /Version\s*:\s*v?(\d+)\.(\d+)/,
+    oldest: [1, 8],
+  },
+};

@@ -1,0 +1,274 @@
+import type { IndexRef } from '../domain/documents.ts';
+import { keys } from '../domain/documents.ts';
+import type { BlockPlace } from './block.ts';
+import { damaged, HEADER_BYTES, objectHeader, openBlock, sealBlock } from './block.ts';
+import { readFooter, readRange, trailer } from './footer.ts';
+import { blake3, HASH_BYTES } from './hash.ts';
+import { newId } from './ids.ts';
+import type { CallOptions } from './objectStore.ts';
+import type { PackRef } from './pack.ts';
+import { ENTRY_BYTES, readEntry } from './pack.ts';
+import type { Batches } from './records.ts';
+import { RecordCursor } from './records.ts';
+import type { Repository } from './repository.ts';
+
+export type { PackRef } from './pack.ts';
+export { ENTRY_BYTES } from './pack.ts';
+
+/** Indexes: docs/format.md, section 3. */
+
+const PAGE_ENTRIES = 1260;
+/** Pages that one request reads when all are needed. */
+const PAGES_PER_READ = 64;
+
+/** Where a chunk is. */
+export interface Location {
+  pack: PackRef;
+  /** Block in the pack: place and length as stored, bytes. */
+  offset: number;
+  stored: number;
+  /** Chunk in the block's content. */
+  inner: number;
+  length: number;
+}
+
+interface PageRef {
+  /** First hash, hex. */
+  first: string;
+  offset: number;
+  stored: number;
+  entries: number;
+}
+
+interface Footer {
+  entries: number;
+  packs: PackRef[];
+  pages: PageRef[];
+}
+
+const indexPlace = (id: string): BlockPlace => ({ kind: 'index', key: keys.index(id) });
+
+/** Writes an index as a stream. `entries`: sorted by hash, their pack field is the place in `packs`. */
+export async function writeIndex(
+  repository: Repository,
+  epoch: number,
+  entries: Batches,
+  packs: readonly PackRef[],
+  options: CallOptions = {},
+): Promise<IndexRef> {
+  const id = newId(epoch);
+  const place = indexPlace(id);
+  const footer: Footer = { entries: 0, packs: [...packs], pages: [] };
+  const written = { length: 0, footer: 0, hash: '' };
+
+  async function* body(): AsyncGenerator<Buffer> {
+    let offset = HEADER_BYTES;
+    yield objectHeader('index');
+    for await (const page of pagesOf(entries)) {
+      const stored = sealBlock(repository.sealing, place, offset, page, repository.level);
+      const count = page.length / ENTRY_BYTES;
+      footer.pages.push({ first: page.toString('hex', 0, HASH_BYTES), offset, stored: stored.length, entries: count });
+      footer.entries += count;
+      offset += stored.length;
+      yield stored;
+    }
+    const content = Buffer.from(JSON.stringify(footer));
+    const sealed = sealBlock(repository.sealing, place, offset, content, Math.max(repository.level, 1));
+    yield sealed;
+    yield trailer(sealed.length);
+    written.length = offset + sealed.length + trailer(0).length;
+    written.footer = sealed.length;
+    written.hash = blake3.hash([sealed]).toString('hex');
+  }
+
+  await repository.store.create(place.key, body(), options);
+  return { id, epoch, entries: footer.entries, ...written };
+}
+
+async function* pagesOf(entries: Batches): AsyncGenerator<Buffer> {
+  const pageBytes = PAGE_ENTRIES * ENTRY_BYTES;
+  let page = Buffer.allocUnsafe(pageBytes);
+  let held = 0;
+  for await (const batch of entries) {
+    for (let at = 0; at < batch.length; ) {
+      const taken = batch.copy(page, held, at, at + pageBytes - held);
+      held += taken;
+      at += taken;
+      if (held < pageBytes) continue;
+      yield page;
+      page = Buffer.allocUnsafe(pageBytes);
+      held = 0;
+    }
+  }
+  if (held > 0) yield page.subarray(0, held);
+}
+
+/** An index that the root names; its footer is in memory, pages are read when needed. */
+export class ChunkIndex {
+  readonly #repository: Repository;
+  readonly #place: BlockPlace;
+  readonly #footer: Footer;
+  readonly ref: IndexRef;
+  #lastPage: { number: number; entries: Buffer } | undefined;
+
+  private constructor(repository: Repository, ref: IndexRef, footer: Footer) {
+    this.#repository = repository;
+    this.#place = indexPlace(ref.id);
+    this.#footer = footer;
+    this.ref = ref;
+  }
+
+  /** `ObjectMissing`; `ObjectDamaged` unless its footer is the one that the root names. */
+  static async open(repository: Repository, ref: IndexRef, options: CallOptions = {}): Promise<ChunkIndex> {
+    const place = indexPlace(ref.id);
+    const { content, stored } = await readFooter(repository, place, ref.length, options);
+    if (blake3.hash([stored]).toString('hex') !== ref.hash)
+      throw damaged(place, 'it is not the index that the root names');
+    const footer = JSON.parse(content.toString('utf8')) as Footer;
+    return new ChunkIndex(repository, ref, footer);
+  }
+
+  get packs(): readonly PackRef[] {
+    return this.#footer.packs;
+  }
+
+  get pageCount(): number {
+    return this.#footer.pages.length;
+  }
+
+  /** All entries in order, page by page. */
+  async *pages(options: CallOptions = {}): AsyncGenerator<Buffer> {
+    for (let from = 0; from < this.pageCount; from += PAGES_PER_READ) {
+      yield* await this.#readPages(from, Math.min(from + PAGES_PER_READ, this.pageCount), options);
+    }
+  }
+
+  /** Number of the page that would hold `hash`, -1 when it sorts before all. */
+  pageFor(hash: Buffer): number {
+    const { pages } = this.#footer;
+    const wanted = hash.toString('hex', 0, HASH_BYTES);
+    let low = 0;
+    let high = pages.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((pages[middle] as PageRef).first <= wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  async page(number: number, options: CallOptions = {}): Promise<Buffer> {
+    if (this.#lastPage?.number === number) return this.#lastPage.entries;
+    const [entries] = await this.#readPages(number, number + 1, options);
+    this.#lastPage = { number, entries: entries as Buffer };
+    return entries as Buffer;
+  }
+
+  async find(hash: Buffer, options: CallOptions = {}): Promise<Location | undefined> {
+    const number = this.pageFor(hash);
+    if (number < 0) return undefined;
+    const entries = await this.page(number, options);
+    const at = lowerBound(entries, hash);
+    return at < entries.length && compareHash(entries, at, hash, 0) === 0 ? this.locationAt(entries, at) : undefined;
+  }
+
+  locationAt(entries: Buffer, at: number): Location {
+    const { pack: number, ...place } = readEntry(entries, at);
+    const pack = this.#footer.packs[number];
+    if (pack === undefined) throw damaged(this.#place, 'an entry names a pack that it does not list');
+    return { pack, ...place };
+  }
+
+  async #readPages(from: number, until: number, options: CallOptions): Promise<Buffer[]> {
+    const refs = this.#footer.pages.slice(from, until);
+    const start = (refs[0] as PageRef).offset;
+    const last = refs.at(-1) as PageRef;
+    const bytes = await readRange(this.#repository, this.#place, start, last.offset + last.stored - start, options);
+    return refs.map((ref) => {
+      const stored = bytes.subarray(ref.offset - start, ref.offset - start + ref.stored);
+      const entries = openBlock(this.#repository.sealing, this.#place, ref.offset, stored);
+      if (entries.length !== ref.entries * ENTRY_BYTES) throw damaged(this.#place, 'a page has a wrong length');
+      return entries;
+    });
+  }
+}
+
+export interface Joined {
+  record: Buffer;
+  location: Location | undefined;
+  /** The one that has it. */
+  index: ChunkIndex | undefined;
+}
+
+/**
+ * For each record (sorted, the hash in front) where its chunk is, if anywhere. Records are handed on as they are: valid
+ * until the next is asked for. Pages that no record asks for are not read.
+ */
+export async function* joinIndexes(
+  wanted: Batches,
+  recordBytes: number,
+  indexes: readonly ChunkIndex[],
+  options: CallOptions = {},
+): AsyncGenerator<Joined> {
+  const cursor = new RecordCursor(wanted, recordBytes);
+  const walks = indexes.map((index) => new Walk(index, options));
+  for (let record = await cursor.next(); record !== undefined; record = await cursor.next()) {
+    let found: Joined = { record, location: undefined, index: undefined };
+    for (const walk of walks) {
+      const location = walk.here(record) ?? (await walk.elsewhere(record));
+      if (location === undefined || location === 'absent') continue;
+      found = { record, location, index: walk.index };
+      break;
+    }
+    yield found;
+  }
+}
+
+/** Goes through one index in the order of the records. */
+class Walk {
+  readonly index: ChunkIndex;
+  readonly #options: CallOptions;
+  #number = -1;
+  #entries: Buffer = Buffer.alloc(0);
+  #at = 0;
+
+  constructor(index: ChunkIndex, options: CallOptions) {
+    this.index = index;
+    this.#options = options;
+  }
+
+  /** The answer from the page at hand; undefined when another page is needed. */
+  here(hash: Buffer): Location | 'absent' | undefined {
+    while (this.#at < this.#entries.length) {
+      const order = compareHash(this.#entries, this.#at, hash, 0);
+      if (order === 0) return this.index.locationAt(this.#entries, this.#at);
+      if (order > 0) return 'absent';
+      this.#at += ENTRY_BYTES;
+    }
+    return undefined;
+  }
+
+  async elsewhere(hash: Buffer): Promise<Location | undefined> {
+    const number = this.index.pageFor(hash);
+    if (number < 0 || number === this.#number) return undefined;
+    this.#entries = await this.index.page(number, this.#options);
+    this.#number = number;
+    this.#at = lowerBound(this.#entries, hash);
+    const answer = this.here(hash);
+    return answer === 'absent' ? undefined : answer;
+  }
+}
+
+function lowerBound(entries: Buffer, hash: Buffer): number {
+  let low = 0;
+  let high = entries.length / ENTRY_BYTES;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareHash(entries, middle * ENTRY_BYTES, hash, 0) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low * ENTRY_BYTES;
+}
+
+const compareHash = (a: Buffer, at: number, b: Buffer, bAt: number): number =>
+  a.compare(b, bAt, bAt + HASH_BYTES, at, at + HASH_BYTES);

@@ -1,0 +1,161 @@
+import type { BackupEntry, IndexRef, Manifest, ManifestNode, Totals } from '../domain/documents.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { BackupResult, SnapshotReceipt, StorageGrant, UploadReceipt } from '../domain/operations.ts';
+import { backupName, writeManifest } from './backups.ts';
+import type { PackRef } from './chunkIndex.ts';
+import { ENTRY_BYTES, writeIndex } from './chunkIndex.ts';
+import { replaceIndexes } from './garbage.ts';
+import { HASH_BYTES } from './hash.ts';
+import { mergeIndexes } from './indexes.ts';
+import { lockLost, released } from './lock.ts';
+import type { CallOptions } from './objectStore.ts';
+import type { Batches } from './records.ts';
+import { mergeRecords } from './records.ts';
+import type { Repository } from './repository.ts';
+import { commit, presentRoot } from './roots.ts';
+import { readStaged, readStagedJson } from './staging.ts';
+
+export interface BackupCommit {
+  grant: StorageGrant;
+  /** Random, made by the workflow: the backup is found again by it whatever was answered. */
+  id: string;
+  nonce: string;
+  label: string;
+  attempt: number;
+  started: string;
+  snapshots: SnapshotReceipt[];
+  uploads: UploadReceipt[];
+  /** Index of the packs that a died backup left and that this one adopts. */
+  orphans: IndexRef | null;
+  plugin: { name: string; version: number; data: unknown };
+}
+
+export interface CommittedBackup {
+  receipt: BackupResult;
+  id: string;
+  repository: string;
+}
+
+/**
+ * Makes the backup exist: writes index and manifest, then commits the root that names them and holds no lock any more.
+ * `LockLost` when another root stands that does not name it. Called again after a lost answer it finds its own root.
+ */
+export async function commitBackup(
+  repository: Repository,
+  input: BackupCommit,
+  options: CallOptions & { directory: string },
+): Promise<CommittedBackup> {
+  const planned = await presentRoot(repository, options);
+  const standing = planned.root.backups.find((entry) => entry.id === input.id);
+  if (standing) return committed(repository, input, standing);
+  if (planned.root.number !== input.grant.root) throw lockLost(planned.root, input.grant.epoch);
+
+  const nodes = await Promise.all(
+    input.snapshots.map((receipt) => readStagedJson(repository, receipt.snapshot, options) as Promise<ManifestNode>),
+  );
+  const index = await indexUploads(repository, input, options);
+  const finished = new Date();
+  const totals = sum(input.snapshots.map((receipt) => receipt.totals));
+  const name = backupName(planned.root.backups, input.started);
+  const manifest: Manifest = {
+    version: 1,
+    repository: repository.parameters.id,
+    cluster: repository.parameters.cluster,
+    name,
+    id: input.id,
+    kind: 'full',
+    label: input.label,
+    started: input.started,
+    finished: finished.toISOString(),
+    attempt: input.attempt,
+    epoch: input.grant.epoch,
+    plugin: input.plugin,
+    nodes,
+    streams: [],
+    totals,
+  };
+  const entry: BackupEntry = {
+    name,
+    id: input.id,
+    manifest: await writeManifest(repository, manifest, options),
+    kind: 'full',
+    epoch: input.grant.epoch,
+    started: input.started,
+    finished: manifest.finished,
+    label: input.label,
+    plugin: input.plugin.name,
+    nodes: nodes.length,
+    files: totals.files,
+    bytes: totals.bytes,
+    added: total(input.uploads, 'bytes'),
+    stored: total(input.uploads, 'stored'),
+  };
+  const added = [index, input.orphans].filter((ref) => ref !== null && ref !== undefined);
+  const indexes = await mergeIndexes(repository, [...planned.root.indexes, ...added], input.grant.epoch, options);
+  const outcome = await commit(
+    repository,
+    planned,
+    (next) => released({ ...replaceIndexes(next, indexes), backups: [...next.backups, entry] }),
+    input.nonce,
+    options,
+  );
+  if (outcome.result === 'lost' && !outcome.highest.root.backups.some(({ id }) => id === input.id)) {
+    throw new HomarusError(
+      'LockLost',
+      `backup ${name} was not committed: ${outcome.highest.root.holder?.operation ?? 'another operation'} ` +
+        `took the lock of ${repository.store.description} meanwhile`,
+    );
+  }
+  return committed(repository, input, entry);
+}
+
+function committed(repository: Repository, input: BackupCommit, entry: BackupEntry): CommittedBackup {
+  const { name, nodes, files, bytes, added, stored } = entry;
+  const skipped = total(input.snapshots, 'skipped');
+  const vanished = total(input.snapshots, 'vanished');
+  return {
+    id: entry.id,
+    repository: repository.parameters.id,
+    receipt: { backup: name, attempt: input.attempt, nodes, files, bytes, added, stored, skipped, vanished },
+  };
+}
+
+/** One index of all that the nodes uploaded; none when they uploaded nothing. */
+async function indexUploads(
+  repository: Repository,
+  input: BackupCommit,
+  options: CallOptions,
+): Promise<IndexRef | undefined> {
+  const packs: PackRef[] = [];
+  const sources: Batches[] = [];
+  for (const upload of input.uploads) {
+    const own = (await readStagedJson(repository, upload.packs, options)) as PackRef[];
+    sources.push(renumbered(readStaged(repository, upload.entries, ENTRY_BYTES, options), packs.length));
+    packs.push(...own);
+  }
+  if (packs.length === 0) return undefined;
+  const entries = mergeRecords(sources, ENTRY_BYTES, HASH_BYTES);
+  return writeIndex(repository, input.grant.epoch, entries, packs, options);
+}
+
+/** A node numbers its packs from 0; here all nodes' packs stand in one list. */
+async function* renumbered(entries: Batches, first: number): AsyncGenerator<Buffer> {
+  for await (const batch of entries) {
+    for (let at = HASH_BYTES; at < batch.length; at += ENTRY_BYTES) {
+      batch.writeUInt32LE(batch.readUInt32LE(at) + first, at);
+    }
+    yield batch;
+  }
+}
+
+function sum(totals: readonly Totals[]): Totals {
+  return {
+    entries: total(totals, 'entries'),
+    files: total(totals, 'files'),
+    bytes: total(totals, 'bytes'),
+  };
+}
+
+function total<K extends string>(receipts: readonly Record<K, number>[], count: K): number {
+  return receipts.reduce((all, receipt) => all + receipt[count], 0);
+}

@@ -1,0 +1,102 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { BackupEntry, MarkDocument, RootDocument } from '../domain/documents.ts';
+import { keys } from '../domain/documents.ts';
+import { HomarusError, hasCode } from '../domain/errors.ts';
+import { newId } from './ids.ts';
+import type { CallOptions } from './objectStore.ts';
+import type { Repository } from './repository.ts';
+import { openJson, sealJson } from './repository.ts';
+import { describeHolder, presentRoot } from './roots.ts';
+
+/** Marks stand beside a backup and are written without the lock. A pin keeps its backup from cleanups. */
+
+export interface Mark extends MarkDocument {
+  key: string;
+}
+
+export interface PinOptions extends CallOptions {
+  by: string;
+  note?: string;
+  /** How long a cleanup that is under way is waited for, ms. */
+  patience?: number;
+}
+
+const POLL = 500;
+
+/**
+ * Pins a backup. It returns when no cleanup can remove the backup any more: the pin is there, the backup still listed,
+ * and no cleanup under way that may have looked before. `BackupNotFound`, `BackupRemoved`; `LockHeld` when a cleanup
+ * outlasts the patience: the pin stays, and counts for all cleanups but that one.
+ */
+export async function pin(repository: Repository, backup: string, options: PinOptions): Promise<Mark> {
+  let at = await presentRoot(repository, options);
+  if (!lists(at.root, backup)) {
+    throw new HomarusError('BackupNotFound', `there is no backup ${backup} of cluster ${at.root.cluster}`);
+  }
+  const id = newId(at.root.epoch);
+  const key = keys.mark(backup, id);
+  const { by, note = '' } = options;
+  const mark: MarkDocument = { version: 1, backup, kind: 'pin', at: new Date().toISOString(), by, note };
+  await repository.store.create(key, sealJson(repository, { kind: 'mark', key }, mark), options);
+  const deadline = performance.now() + (options.patience ?? 0);
+  for (;;) {
+    at = await presentRoot(repository, { ...options, cached: at });
+    if (!lists(at.root, backup)) {
+      throw new HomarusError('BackupRemoved', `backup ${backup} was removed before it was pinned`);
+    }
+    const { holder } = at.root;
+    if (holder?.kind !== 'cleanup') return { ...mark, key };
+    if (performance.now() > deadline) {
+      throw new HomarusError(
+        'LockHeld',
+        `backup ${backup} has its pin, but may still be removed by ${describeHolder(holder)}`,
+        { hint: 'Pin it again when the cleanup has ended.' },
+      );
+    }
+    await pause(POLL, undefined, options);
+  }
+}
+
+/** Removes a backup's pins; how many there were. */
+export async function unpin(repository: Repository, backup: string, options: CallOptions = {}): Promise<number> {
+  const marks = await listMarks(repository, { ...options, backup });
+  const pins = marks.filter(({ kind }) => kind === 'pin').map(({ key }) => key);
+  if (pins.length > 0) await repository.store.remove(pins, options);
+  return pins.length;
+}
+
+/**
+ * All marks, or those of one backup. A mark that cannot be read counts as a pin. A cleanup reads them after it took the
+ * lock and again before its commit.
+ */
+export async function listMarks(
+  repository: Repository,
+  options: CallOptions & { backup?: string } = {},
+): Promise<Mark[]> {
+  const marks: Mark[] = [];
+  const prefix = options.backup === undefined ? 'marks/' : `marks/${options.backup}/`;
+  for await (const { key } of repository.store.list(prefix, options)) {
+    const stored = await repository.store.read(key, undefined, options);
+    if (stored) marks.push({ ...openMark(repository, key, stored), key });
+  }
+  return marks;
+}
+
+/** Names of the pinned backups. */
+export async function pinnedBackups(repository: Repository, options?: CallOptions): Promise<Set<string>> {
+  const marks = await listMarks(repository, options);
+  return new Set(marks.filter(({ kind }) => kind === 'pin').map(({ backup }) => backup));
+}
+
+function openMark(repository: Repository, key: string, stored: Buffer): MarkDocument {
+  try {
+    return openJson(repository, { kind: 'mark', key }, stored) as MarkDocument;
+  } catch (error) {
+    if (!hasCode(error, 'ObjectDamaged')) throw error;
+    const backup = key.split('/')[1] as string;
+    return { version: 1, backup, kind: 'pin', at: '', by: '', note: `${key} is damaged` };
+  }
+}
+
+const lists = (root: RootDocument, name: string): boolean =>
+  root.backups.some((backup: BackupEntry) => backup.name === name);

@@ -1,0 +1,232 @@
+import { keys } from '../domain/documents.ts';
+import type { BlockPlace, Sealing } from './block.ts';
+import { damaged, HEADER_BYTES, MAX_BLOCK_BYTES, objectHeader, openBlock, sealBlock } from './block.ts';
+import { readFooter, TRAILER_BYTES, trailer } from './footer.ts';
+import { HASH_BYTES } from './hash.ts';
+import type { CallOptions } from './objectStore.ts';
+import type { Repository } from './repository.ts';
+
+/** Packs: docs/format.md, section 2. */
+
+/** An entry of an index: hash:32 pack:u32 offset:u32 stored:u32 inner:u32 length:u32. */
+export const ENTRY_BYTES = 52;
+const PACK_FIELD = 32;
+const OFFSET_FIELD = 36;
+const STORED_FIELD = 40;
+const INNER_FIELD = 44;
+const LENGTH_FIELD = 48;
+const CHUNK_BYTES = HASH_BYTES + 4;
+const BLOCK_BYTES = 16;
+
+export interface PackRef {
+  id: string;
+  /** Bytes of the object, and of its footer block as stored. */
+  length: number;
+  footer: number;
+  chunks: number;
+}
+
+export const packPlace = (id: string): BlockPlace => ({ kind: 'pack', key: keys.pack(id) });
+
+/** What an entry says of a chunk's place; `pack` is the number of the pack in its index. */
+export interface EntryFields {
+  pack: number;
+  offset: number;
+  stored: number;
+  inner: number;
+  length: number;
+}
+
+export const readEntry = (entries: Buffer, at: number): EntryFields => ({
+  pack: entries.readUInt32LE(at + PACK_FIELD),
+  offset: entries.readUInt32LE(at + OFFSET_FIELD),
+  stored: entries.readUInt32LE(at + STORED_FIELD),
+  inner: entries.readUInt32LE(at + INNER_FIELD),
+  length: entries.readUInt32LE(at + LENGTH_FIELD),
+});
+
+export interface BuiltPack {
+  body: Buffer;
+  /** Bytes of the footer block as stored. */
+  footer: number;
+  chunks: number;
+  /** Index entries in the order of the chunks in the pack, with pack 0. */
+  entries: Buffer;
+}
+
+/** Builds one pack in memory: large chunks in blocks of their own, small ones together. */
+export class PackBuilder {
+  readonly #sealing: Sealing;
+  readonly #place: BlockPlace;
+  readonly #level: number;
+  readonly #stored: Buffer[] = [objectHeader('pack')];
+  #size = HEADER_BYTES;
+  readonly #blocks: { offset: number; stored: number; raw: number; chunks: number }[] = [];
+  /** Chunks whose blocks are sealed, and those of the open block. */
+  readonly #sealed = new EntryList();
+  readonly #waiting = new EntryList();
+  readonly #open: Buffer;
+  #openBytes = 0;
+  /** Content so far, bytes. */
+  rawBytes = 0;
+
+  constructor(sealing: Sealing, id: string, { block, level }: { block: number; level: number }) {
+    this.#sealing = sealing;
+    this.#place = packPlace(id);
+    this.#level = level;
+    this.#open = Buffer.allocUnsafeSlow(block);
+  }
+
+  /** Neither the chunk's hash nor its content is needed any more when it returns. */
+  add(chunk: Buffer, content: Buffer): void {
+    this.rawBytes += content.length;
+    if (content.length >= this.#open.length) {
+      const alone = new EntryList();
+      alone.add(chunk, 0, content.length);
+      this.#seal(content, alone);
+      return;
+    }
+    if (this.#openBytes + content.length > this.#open.length) this.#sealOpen();
+    this.#waiting.add(chunk, this.#openBytes, content.length);
+    content.copy(this.#open, this.#openBytes);
+    this.#openBytes += content.length;
+  }
+
+  finish(): BuiltPack {
+    this.#sealOpen();
+    const entries = this.#sealed.bytes;
+    const footer = sealBlock(this.#sealing, this.#place, this.#size, this.#footer(entries), this.#level);
+    return {
+      body: Buffer.concat([...this.#stored, footer, trailer(footer.length)]),
+      footer: footer.length,
+      chunks: entries.length / ENTRY_BYTES,
+      entries,
+    };
+  }
+
+  #sealOpen(): void {
+    if (this.#waiting.bytes.length > 0) this.#seal(this.#open.subarray(0, this.#openBytes), this.#waiting);
+    this.#waiting.clear();
+    this.#openBytes = 0;
+  }
+
+  #seal(content: Buffer, chunks: EntryList): void {
+    const stored = sealBlock(this.#sealing, this.#place, this.#size, content, this.#level);
+    const entries = chunks.bytes;
+    for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
+      entries.writeUInt32LE(this.#size, at + OFFSET_FIELD);
+      entries.writeUInt32LE(stored.length, at + STORED_FIELD);
+    }
+    this.#sealed.append(entries);
+    this.#blocks.push({
+      offset: this.#size,
+      stored: stored.length,
+      raw: content.length,
+      chunks: entries.length / ENTRY_BYTES,
+    });
+    this.#stored.push(stored);
+    this.#size += stored.length;
+  }
+
+  #footer(entries: Buffer): Buffer {
+    const blocksEnd = 4 + this.#blocks.length * BLOCK_BYTES;
+    const footer = Buffer.alloc(blocksEnd + (entries.length / ENTRY_BYTES) * CHUNK_BYTES);
+    let to = footer.writeUInt32LE(this.#blocks.length);
+    for (const { offset, stored, raw, chunks } of this.#blocks) {
+      for (const field of [offset, stored, raw, chunks]) to = footer.writeUInt32LE(field, to);
+    }
+    for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
+      entries.copy(footer, to, at, at + HASH_BYTES);
+      to = footer.writeUInt32LE(entries.readUInt32LE(at + LENGTH_FIELD), to + HASH_BYTES);
+    }
+    return footer;
+  }
+}
+
+/** Index entries in one buffer that grows. */
+class EntryList {
+  #entries = Buffer.alloc(ENTRY_BYTES);
+  #length = 0;
+
+  get bytes(): Buffer {
+    return this.#entries.subarray(0, this.#length);
+  }
+
+  add(chunk: Buffer, inner: number, length: number): void {
+    this.#room(ENTRY_BYTES);
+    const at = this.#length;
+    this.#entries.fill(0, at, at + ENTRY_BYTES);
+    chunk.copy(this.#entries, at, 0, HASH_BYTES);
+    this.#entries.writeUInt32LE(inner, at + INNER_FIELD);
+    this.#entries.writeUInt32LE(length, at + LENGTH_FIELD);
+    this.#length += ENTRY_BYTES;
+  }
+
+  append(entries: Buffer): void {
+    this.#room(entries.length);
+    this.#length += entries.copy(this.#entries, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  #room(bytes: number): void {
+    if (this.#length + bytes <= this.#entries.length) return;
+    const larger = Buffer.alloc(Math.max(this.#length + bytes, this.#entries.length * 2));
+    this.#entries.copy(larger, 0, 0, this.#length);
+    this.#entries = larger;
+  }
+}
+
+/** What a pack's footer says of its chunks, as index entries with pack 0 in their order. `ObjectMissing`, `ObjectDamaged`. */
+export async function readPackFooter(
+  repository: Repository,
+  pack: { id: string; length: number },
+  options: CallOptions = {},
+): Promise<{ footer: number; chunks: number; entries: Buffer }> {
+  const place = packPlace(pack.id);
+  const { content, stored } = await readFooter(repository, place, pack.length, options);
+  const entries = entriesOf(place, content, pack.length - TRAILER_BYTES - stored.length);
+  return { footer: stored.length, chunks: entries.length / ENTRY_BYTES, entries };
+}
+
+/** `end`: where the pack's blocks end. They must fill it, and the chunks must fill them. */
+function entriesOf(place: BlockPlace, footer: Buffer, end: number): Buffer {
+  const refuse = (): never => {
+    throw damaged(place, 'its footer contradicts itself');
+  };
+  const blocks = footer.length < 4 ? refuse() : footer.readUInt32LE(0);
+  let from = 4 + blocks * BLOCK_BYTES;
+  if (from > footer.length || (footer.length - from) % CHUNK_BYTES !== 0) refuse();
+  const entries = Buffer.alloc(((footer.length - from) / CHUNK_BYTES) * ENTRY_BYTES);
+  let to = 0;
+  let expected = HEADER_BYTES;
+  for (let at = 4; at < 4 + blocks * BLOCK_BYTES; at += BLOCK_BYTES) {
+    const offset = footer.readUInt32LE(at);
+    const stored = footer.readUInt32LE(at + 4);
+    const raw = footer.readUInt32LE(at + 8);
+    const chunks = footer.readUInt32LE(at + 12);
+    if (offset !== expected || raw > MAX_BLOCK_BYTES || chunks * CHUNK_BYTES > footer.length - from) refuse();
+    expected += stored;
+    let inner = 0;
+    for (let chunk = 0; chunk < chunks; chunk++, from += CHUNK_BYTES, to += ENTRY_BYTES) {
+      footer.copy(entries, to, from, from + HASH_BYTES);
+      const length = footer.readUInt32LE(from + HASH_BYTES);
+      if (length > raw - inner) refuse();
+      entries.writeUInt32LE(offset, to + OFFSET_FIELD);
+      entries.writeUInt32LE(stored, to + STORED_FIELD);
+      entries.writeUInt32LE(inner, to + INNER_FIELD);
+      entries.writeUInt32LE(length, to + LENGTH_FIELD);
+      inner += length;
+    }
+    if (inner !== raw) refuse();
+  }
+  if (expected !== end || from !== footer.length) refuse();
+  return entries;
+}
+
+/** The content of a block of a pack, verified. */
+export function openPackBlock(sealing: Sealing, id: string, offset: number, stored: Buffer): Buffer {
+  return openBlock(sealing, packPlace(id), offset, stored);
+}

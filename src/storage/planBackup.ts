@@ -1,0 +1,49 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { keys } from '../domain/documents.ts';
+import type { PlanReceipt, SnapshotReceipt, StorageGrant } from '../domain/operations.ts';
+import { adoptOrphans } from './adopt.ts';
+import { ChunkIndex } from './chunkIndex.ts';
+import { lockLost } from './lock.ts';
+import type { CallOptions } from './objectStore.ts';
+import { CHUNK_RECORD_BYTES, planUploads } from './plan.ts';
+import type { Repository } from './repository.ts';
+import { presentRoot } from './roots.ts';
+import { readStaged, stageRecords } from './staging.ts';
+
+/**
+ * Plans the uploads of a backup from what the nodes staged and what the lock's root leads to, and stages each node's
+ * share. What a died backup stored is adopted: its packs get an index of their own, which the commit will name.
+ */
+export async function planBackup(
+  repository: Repository,
+  input: { grant: StorageGrant; snapshots: SnapshotReceipt[] },
+  options: CallOptions & { directory: string },
+): Promise<PlanReceipt> {
+  const { grant } = input;
+  const planned = await presentRoot(repository, options);
+  if (planned.root.number !== grant.root) throw lockLost(planned.root, grant.epoch);
+  const directory = await mkdtemp(join(options.directory, 'plan-'));
+  try {
+    const orphans = await adoptOrphans(repository, planned.root, grant.epoch, { ...options, directory });
+    const refs = orphans ? [...planned.root.indexes, orphans] : planned.root.indexes;
+    const indexes = await Promise.all(refs.map((ref) => ChunkIndex.open(repository, ref, options)));
+    const adopted = orphans ? indexes.at(-1) : undefined;
+    const holders = input.snapshots.map((receipt) => ({
+      node: receipt.node,
+      chunks: readStaged(repository, receipt.chunks, CHUNK_RECORD_BYTES, options),
+    }));
+    const plan = await planUploads(holders, indexes, {
+      directory,
+      isAdopted: (index) => adopted !== undefined && index === adopted,
+    });
+    const wanted: PlanReceipt['wanted'] = [];
+    for (const { node, records } of plan.shares) {
+      const prefix = `${keys.staging(grant.epoch, grant.attempt.operation)}${node}/wanted`;
+      wanted.push({ node, list: await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options) });
+    }
+    return { wanted, chunks: plan.chunks, bytes: plan.bytes, adopted: plan.adopted, orphans };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

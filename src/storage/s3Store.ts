@@ -1,0 +1,413 @@
+import { Agent } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
+import { Agent as TlsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { HomarusError } from '../domain/errors.ts';
+import type { ByteRange, CallOptions, ListedObject, ObjectStat, ObjectStore } from './objectStore.ts';
+import { checkKey } from './objectStore.ts';
+import { withRetries } from './retry.ts';
+
+export interface S3Options {
+  bucket: string;
+  /** Keys stand below it; without a slash at either end. */
+  prefix: string;
+  client: S3ClientConfig;
+  /** ms. */
+  retryFor: number;
+  stall: number;
+  connect: number;
+  /** Requests at once. */
+  requests: number;
+  storageClass?: string | undefined;
+  onRequest?: (verb: string) => void;
+}
+
+/** Bytes; also the size from which a body is uploaded in parts. S3's least is 5 MiB. */
+const PART_BYTES = 16 * 1024 * 1024;
+const PARTS_AT_ONCE = 3;
+const KEYS_PER_REMOVAL = 1000;
+/** Answers of a request that a repetition can help. */
+const transientStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
+const transientNames = new Set([
+  'SlowDown',
+  'RequestTimeout',
+  'RequestTimeTooSkewed',
+  'ConditionalRequestConflict',
+  'TimeoutError',
+]);
+const fatalNames = new Set(['CredentialsProviderError', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'NoSuchBucket']);
+
+interface S3Failure {
+  name?: string;
+  message?: string;
+  code?: string;
+  $metadata?: { httpStatusCode?: number };
+}
+
+/** A prefix of a bucket as a store. */
+export class S3Store implements ObjectStore {
+  readonly #options: S3Options;
+  readonly #client: S3Client;
+  readonly #agent: HttpsAgent | Agent;
+  readonly #prefix: string;
+  /** The storage's clock less ours, ms, from the date of its latest answer. */
+  #ahead: number | undefined;
+
+  constructor(options: S3Options) {
+    this.#options = options;
+    this.#prefix = options.prefix === '' ? '' : `${options.prefix}/`;
+    const agentOptions = { keepAlive: true, maxSockets: options.requests };
+    const plain = typeof options.client.endpoint === 'string' && options.client.endpoint.startsWith('http:');
+    this.#agent = plain ? new Agent(agentOptions) : new TlsAgent(agentOptions);
+    this.#client = new S3Client({
+      ...options.client,
+      // Repeated here, where a stalled transfer counts, too.
+      maxAttempts: 1,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: new NodeHttpHandler({
+        connectionTimeout: options.connect,
+        ...(plain ? { httpAgent: this.#agent as Agent } : { httpsAgent: this.#agent as HttpsAgent }),
+      }),
+    });
+    this.#client.middlewareStack.add(
+      (next) => async (args) => {
+        const answer = await next(args);
+        const { headers } = answer.response as { headers?: Record<string, string> };
+        const date = Date.parse(headers?.date ?? '');
+        if (!Number.isNaN(date)) this.#ahead = date - Date.now();
+        return answer;
+      },
+      { step: 'deserialize', name: 'storageClock' },
+    );
+  }
+
+  get description(): string {
+    return `s3://${this.#options.bucket}/${this.#options.prefix}`;
+  }
+
+  async create(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: CallOptions = {}) {
+    checkKey(key);
+    const parts = body instanceof Uint8Array ? slices(body) : gathered(body);
+    const iterator = parts[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    const second = first.done ? first : await iterator.next();
+    if (second.done) return this.#put(key, first.done ? new Uint8Array() : first.value, { IfNoneMatch: '*' }, options);
+    return this.#createInParts(key, [first.value as Uint8Array, second.value], iterator, options);
+  }
+
+  async overwrite(key: string, body: Uint8Array, options: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    await this.#put(key, body, {}, options);
+  }
+
+  async #put(key: string, body: Uint8Array, condition: { IfNoneMatch?: '*' }, options: CallOptions) {
+    return this.#existsOn(() =>
+      this.#request('PUT', key, options, async ({ signal }) => {
+        const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#class() });
+        await this.#client.send(command, { abortSignal: signal });
+        return 'created' as const;
+      }),
+    );
+  }
+
+  async #createInParts(
+    key: string,
+    head: Uint8Array[],
+    rest: AsyncIterator<Uint8Array>,
+    options: CallOptions,
+  ): Promise<'created' | 'exists'> {
+    const started = await this.#request('POST', key, options, ({ signal }) =>
+      this.#client.send(new CreateMultipartUploadCommand({ ...this.#at(key), ...this.#class() }), {
+        abortSignal: signal,
+      }),
+    );
+    const upload = { ...this.#at(key), UploadId: started.UploadId };
+    try {
+      const tags: { PartNumber: number; ETag: string | undefined }[] = [];
+      const uploading = new Set<Promise<void>>();
+      const send = async (number: number, part: Uint8Array): Promise<void> => {
+        const answer = await this.#request('PUT', key, options, ({ signal }) =>
+          this.#client.send(new UploadPartCommand({ ...upload, PartNumber: number, Body: part }), {
+            abortSignal: signal,
+          }),
+        );
+        tags.push({ PartNumber: number, ETag: answer.ETag });
+      };
+      let number = 0;
+      for (;;) {
+        const queued = head.shift();
+        const next = queued === undefined ? await rest.next() : { done: false, value: queued };
+        if (next.done) break;
+        const sending: Promise<void> = send(++number, next.value as Uint8Array).finally(() =>
+          uploading.delete(sending),
+        );
+        sending.catch(() => undefined);
+        uploading.add(sending);
+        if (uploading.size >= PARTS_AT_ONCE) await Promise.race(uploading);
+      }
+      await Promise.all(uploading);
+      const parts = { Parts: tags.sort((a, b) => a.PartNumber - b.PartNumber) };
+      if (parts.Parts.length !== number)
+        throw new Error(`${number - parts.Parts.length} parts of ${key} were not stored`);
+      const answer = await this.#existsOn(() =>
+        this.#request('POST', key, options, async ({ signal }) => {
+          const command = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: parts, IfNoneMatch: '*' });
+          await this.#client.send(command, { abortSignal: signal });
+          return 'created' as const;
+        }),
+      );
+      if (answer === 'exists') await this.#abort(upload);
+      return answer;
+    } catch (error) {
+      await rest.return?.();
+      // A completion that was answered too late took the upload with it: then the object is there.
+      if (nameOf(error) === 'NoSuchUpload' && (await this.stat(key, options))) return 'exists';
+      await this.#abort(upload);
+      throw error;
+    }
+  }
+
+  /** What cannot be aborted now is swept by a cleanup. */
+  async #abort(upload: { Bucket: string; Key: string; UploadId: string | undefined }): Promise<void> {
+    await this.#client.send(new AbortMultipartUploadCommand(upload)).catch(() => undefined);
+  }
+
+  async #existsOn(write: () => Promise<'created'>): Promise<'created' | 'exists'> {
+    try {
+      return await write();
+    } catch (error) {
+      if (statusOf(error) === 412 || nameOf(error) === 'PreconditionFailed') return 'exists';
+      throw error;
+    }
+  }
+
+  async read(key: string, range?: ByteRange, options: CallOptions = {}): Promise<Buffer | undefined> {
+    checkKey(key);
+    if (range?.length === 0) return (await this.stat(key, options)) === undefined ? undefined : Buffer.alloc(0);
+    const Range = range && `bytes=${range.start}-${range.start + range.length - 1}`;
+    try {
+      return await this.#request('GET', key, options, async (alive) => {
+        const answer = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }), {
+          abortSignal: alive.signal,
+        });
+        const parts: Buffer[] = [];
+        const body = answer.Body as Readable;
+        const cut = (): void => void body.destroy(alive.signal.reason as Error);
+        alive.signal.addEventListener('abort', cut, { once: true });
+        try {
+          for await (const part of body) {
+            alive.heard();
+            parts.push(part as Buffer);
+          }
+        } finally {
+          alive.signal.removeEventListener('abort', cut);
+        }
+        return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+      });
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      if (statusOf(error) === 416) return Buffer.alloc(0);
+      throw error;
+    }
+  }
+
+  async stat(key: string, options: CallOptions = {}): Promise<ObjectStat | undefined> {
+    checkKey(key);
+    try {
+      const answer = await this.#request('HEAD', key, options, ({ signal }) =>
+        this.#client.send(new HeadObjectCommand(this.#at(key)), { abortSignal: signal }),
+      );
+      return { size: answer.ContentLength ?? 0, modified: answer.LastModified?.getTime() ?? 0 };
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async *list(prefix: string, options: CallOptions & { after?: string } = {}): AsyncGenerator<ListedObject> {
+    let ContinuationToken: string | undefined;
+    do {
+      const page = await this.#request('LIST', prefix, options, ({ signal }) =>
+        this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: this.#options.bucket,
+            Prefix: this.#prefix + prefix,
+            ContinuationToken,
+            ...(options.after === undefined ? {} : { StartAfter: this.#prefix + options.after }),
+          }),
+          { abortSignal: signal },
+        ),
+      );
+      for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+        const key = Key.slice(this.#prefix.length);
+        if (options.after !== undefined && key <= options.after) continue;
+        yield { key, size: Size, modified: LastModified?.getTime() ?? 0 };
+      }
+      ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (ContinuationToken !== undefined);
+  }
+
+  async remove(keys: readonly string[], options: CallOptions = {}): Promise<{ retained: string[] }> {
+    for (const key of keys) checkKey(key);
+    const retained: string[] = [];
+    for (let from = 0; from < keys.length; from += KEYS_PER_REMOVAL) {
+      const batch = keys.slice(from, from + KEYS_PER_REMOVAL);
+      const answer = await this.#request('DELETE', batch[0] as string, options, ({ signal }) =>
+        this.#client.send(
+          new DeleteObjectsCommand({
+            Bucket: this.#options.bucket,
+            Delete: { Objects: batch.map((key) => ({ Key: this.#prefix + key })), Quiet: true },
+          }),
+          { abortSignal: signal },
+        ),
+      );
+      const failed = (answer.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey');
+      // An object lock refuses single objects; missing rights refuse them all.
+      const denied = failed.filter(({ Code }) => Code === 'AccessDenied');
+      const other = failed.find(({ Code }) => Code !== 'AccessDenied');
+      if (other || denied.length === batch.length) {
+        const { Key, Code, Message } = (other ?? denied[0]) as NonNullable<typeof other>;
+        throw new HomarusError(
+          Code === 'AccessDenied' ? 'StoreForbidden' : 'StoreUnreachable',
+          `storage ${this.description}: DELETE ${Key} was refused: ${Code} ${Message ?? ''}`,
+        );
+      }
+      retained.push(...denied.map(({ Key = '' }) => Key.slice(this.#prefix.length)));
+    }
+    return { retained };
+  }
+
+  async removeUnfinished(before: number, options: CallOptions = {}): Promise<number> {
+    let removed = 0;
+    let KeyMarker: string | undefined;
+    let UploadIdMarker: string | undefined;
+    do {
+      const page = await this.#request('LIST', '', options, ({ signal }) =>
+        this.#client.send(
+          new ListMultipartUploadsCommand({
+            Bucket: this.#options.bucket,
+            Prefix: this.#prefix,
+            KeyMarker,
+            UploadIdMarker,
+          }),
+          { abortSignal: signal },
+        ),
+      );
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key === undefined || (Initiated?.getTime() ?? before) >= before) continue;
+        await this.#abort({ Bucket: this.#options.bucket, Key, UploadId });
+        removed++;
+      }
+      KeyMarker = page.IsTruncated ? page.NextKeyMarker : undefined;
+      UploadIdMarker = page.NextUploadIdMarker;
+    } while (KeyMarker !== undefined);
+    return removed;
+  }
+
+  async now(): Promise<number> {
+    this.#ahead = undefined;
+    await this.stat('clock');
+    return Date.now() + ((this.#ahead as number | undefined) ?? 0);
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy();
+    this.#agent.destroy();
+  }
+
+  #at(key: string) {
+    return { Bucket: this.#options.bucket, Key: this.#prefix + key };
+  }
+
+  #class() {
+    const { storageClass } = this.#options;
+    return storageClass === undefined ? {} : { StorageClass: storageClass as 'STANDARD' };
+  }
+
+  async #request<T>(
+    verb: string,
+    key: string,
+    { signal }: CallOptions,
+    send: (alive: { signal: AbortSignal; heard(): void }) => Promise<T>,
+  ): Promise<T> {
+    const { retryFor, stall, onRequest } = this.#options;
+    try {
+      return await withRetries({ retryFor, stall, signal }, isTransient, (alive) => {
+        onRequest?.(verb);
+        return send(alive);
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw this.#told(verb, key, error);
+    }
+  }
+
+  /** Conditions and missing objects are answers: whoever asked looks at them as they are. */
+  #told(verb: string, key: string, error: unknown): unknown {
+    const status = statusOf(error);
+    const name = nameOf(error);
+    if ((name !== 'NoSuchBucket' && (isMissing(error) || name === 'NoSuchUpload')) || status === 412 || status === 416)
+      return error;
+    const { message } = error as S3Failure;
+    const what = [name, message].filter((text) => text !== undefined && text !== '').join(' ');
+    const text = `storage ${this.description}: ${verb} ${key} failed: ${what}`;
+    if (status === 401 || status === 403 || fatalNames.has(name)) {
+      return new HomarusError('StoreForbidden', text.replace(' failed: ', ' was refused: '), { cause: error });
+    }
+    if (name === 'XMinioStorageFull' || status === 507) return new HomarusError('StoreFull', text, { cause: error });
+    return new HomarusError('StoreUnreachable', text, { cause: error });
+  }
+}
+
+const statusOf = (error: unknown): number | undefined => (error as S3Failure).$metadata?.httpStatusCode;
+const nameOf = (error: unknown): string => (error as S3Failure).name ?? '';
+const isMissing = (error: unknown): boolean =>
+  nameOf(error) === 'NoSuchKey' ||
+  nameOf(error) === 'NotFound' ||
+  (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket');
+
+/** No answer at all is transient: resets, refused connections, names that do not resolve. */
+function isTransient(error: unknown): boolean {
+  if (fatalNames.has(nameOf(error)) || error instanceof TypeError) return false;
+  const status = statusOf(error);
+  return status === undefined || transientStatus.has(status) || transientNames.has(nameOf(error));
+}
+
+async function* slices(body: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < body.length; at += PART_BYTES) yield body.subarray(at, at + PART_BYTES);
+}
+
+/** A stream in pieces of one part's size. */
+async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of body) {
+    for (let at = 0; at < piece.length; ) {
+      const taken = piece.subarray(at, at + PART_BYTES - bytes);
+      held.push(taken);
+      bytes += taken.length;
+      at += taken.length;
+      if (bytes < PART_BYTES) continue;
+      yield Buffer.concat(held);
+      held = [];
+      bytes = 0;
+    }
+  }
+  if (bytes > 0) yield Buffer.concat(held);
+}

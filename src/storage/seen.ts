@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HomarusError } from '../domain/errors.ts';
+import type { Repository } from './repository.ts';
+import type { RootAt } from './roots.ts';
+
+interface Seen {
+  number: number;
+  hash: string;
+}
+
+/**
+ * Remembers the highest root that this machine saw of each repository, in `<stateDir>/seen/<repository id>.json`: a
+ * storage that was put back to an older state is refused instead of believed.
+ */
+export class SeenRoots {
+  readonly #directory: string;
+
+  constructor(stateDir: string) {
+    this.#directory = join(stateDir, 'seen');
+  }
+
+  /** `RolledBack` when a higher root was seen, or another with this number; remembers it otherwise. */
+  async check(repository: Repository, at: RootAt): Promise<void> {
+    const { id } = repository.parameters;
+    const { number } = at.root;
+    const seen = await this.#read(id);
+    if (seen && (number < seen.number || (number === seen.number && at.hash !== seen.hash))) {
+      const what = number < seen.number ? `is at root ${number}` : `has another root ${number}`;
+      throw new HomarusError(
+        'RolledBack',
+        `${repository.store.description} ${what}, but root ${seen.number} (${seen.hash.slice(0, 16)}) was seen there`,
+        { hint: `Somebody put an older state back. If that is meant, remove ${this.#path(id)} on this machine.` },
+      );
+    }
+    if (seen?.number !== number) await this.#write(id, { number, hash: at.hash });
+  }
+
+  #path(id: string): string {
+    return join(this.#directory, `${id}.json`);
+  }
+
+  async #read(id: string): Promise<Seen | undefined> {
+    try {
+      return JSON.parse(await readFile(this.#path(id), 'utf8')) as Seen;
+    } catch (error) {
+      // Cut short by a crash before this was written atomically on disk: as good as never seen.
+      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  async #write(id: string, seen: Seen): Promise<void> {
+    await mkdir(this.#directory, { recursive: true });
+    const aside = join(this.#directory, `.${id}-${randomUUID()}`);
+    await writeFile(aside, JSON.stringify(seen), { flush: true });
+    await rename(aside, this.#path(id));
+  }
+}

@@ -1,0 +1,63 @@
+import { hostname } from 'node:os';
+import { createControlActivities } from '../activities/control.ts';
+import { TokenJournal } from '../activities/journal.ts';
+import { createNodeActivities } from '../activities/node.ts';
+import type { TemporalTarget } from '../client/connect.ts';
+import type { Config } from '../config.ts';
+import { nodeControlQueue, nodeQueue } from '../domain/cluster.ts';
+import { claimStateDir, incarnationOf } from '../node/identity.ts';
+import { NodeLease } from '../node/lease.ts';
+import { log } from '../telemetry.ts';
+import { createNodeJobs, prepareRoots } from './nodeJobs.ts';
+import { nodeNamed } from './settings.ts';
+import { runWorkers, serve } from './temporal.ts';
+
+/** Long work of one operation at a time, and room for the next one that stops it. */
+const WORK_SLOTS = 4;
+const CONTROL_SLOTS = 8;
+
+/** The worker of one node: its long work on one queue, its part of the lock on another, so that a busy node answers. */
+export async function runNode(config: Config, target: TemporalTarget, id: string, stop: AbortSignal): Promise<void> {
+  const node = nodeNamed(config, id);
+  const giveUp = claimStateDir(node.stateDir, id);
+  try {
+    const lease = new NodeLease(node.stateDir, id);
+    prepareRoots(node, lease.holder?.operation);
+    const host = hostname();
+    const incarnation = incarnationOf(
+      node.stateDir,
+      node.roots.map((root) => root.linkDir),
+    );
+    const journal = new TokenJournal(node.stateDir);
+    const serving = await serve({ target, role: `node/${id}`, lock: config.lock, journal });
+    const { liveness } = serving;
+    const jobs = createNodeJobs(config, node, log);
+    try {
+      const work = await serving.worker({
+        taskQueue: nodeQueue(config.cluster, id),
+        activities: createNodeActivities({ node: id, host, incarnation, lease, liveness, jobs }),
+        maxConcurrentActivityTaskExecutions: WORK_SLOTS,
+      });
+      const control = await serving.worker({
+        taskQueue: nodeControlQueue(config.cluster, id),
+        activities: createControlActivities({
+          node: id,
+          host,
+          incarnation,
+          lease,
+          liveness,
+          refreshMs: config.lock.refresh,
+          finish: jobs.finish,
+        }),
+        maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,
+      });
+      log('info', 'node started', { cluster: config.cluster, node: id, incarnation });
+      await runWorkers([work, control], stop);
+    } finally {
+      lease.close();
+      await serving.close();
+    }
+  } finally {
+    giveUp();
+  }
+}

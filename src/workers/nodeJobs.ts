@@ -1,0 +1,99 @@
+import { hostname } from 'node:os';
+import type { Committed } from '../activities/control.ts';
+import type { JobRun, NodeJobs } from '../activities/node.ts';
+import type { Config, NodeConfig } from '../config.ts';
+import type { AttemptId, StorageGrant } from '../domain/operations.ts';
+import { runJob } from '../node/job.ts';
+import type { RepositoryArgs } from '../node/jobs.ts';
+import { LinkDirectory } from '../node/linkDirectory.ts';
+import type { OperationRef } from '../node/settings.ts';
+import { workDirectory } from '../node/workDirectory.ts';
+import type { Log } from '../telemetry.ts';
+import { storageNamed } from './settings.ts';
+
+export interface RunningJobs extends NodeJobs {
+  finish(attempt: AttemptId, committed: Committed | null): Promise<void>;
+}
+
+/** A node's jobs, each in a thread of its own, from what the configuration says. */
+export function createNodeJobs(config: Config, node: NodeConfig, log: Log): RunningJobs {
+  const { include, exclude, onUnreadable } = config.plugin.options;
+  const repository = (storage: string, cluster: string | undefined): RepositoryArgs => ({
+    storage: storageNamed(config, storage).settings,
+    cluster,
+    level: config.compression.level,
+    requests: config.parallelism.requests,
+    threads: config.parallelism.threads,
+  });
+  const attemptOf = ({ attempt, epoch }: StorageGrant): OperationRef => ({ operation: attempt.operation, epoch });
+  const watched = ({ signal, onProgress }: JobRun) => ({
+    signal,
+    onProgress,
+    onWarning: (text: string) => log('warn', text),
+  });
+
+  return {
+    snapshot: ({ storage }, run) =>
+      runJob(
+        'snapshot',
+        {
+          ...repository(storage.storage, config.cluster),
+          ...attemptOf(storage),
+          root: storage.root,
+          node,
+          host: hostname(),
+          select: { include, exclude },
+          onUnreadable,
+        },
+        watched(run),
+      ),
+
+    upload: ({ storage, wanted }, run) => {
+      const attempt = attemptOf(storage);
+      return runJob(
+        'upload',
+        {
+          ...repository(storage.storage, config.cluster),
+          ...attempt,
+          node: node.id,
+          wanted,
+          workDirectory: workDirectory(node.stateDir, attempt),
+        },
+        watched(run),
+      );
+    },
+
+    restore: ({ operation, storageName, backup, from, paths, to, verifyExisting }, run) =>
+      runJob(
+        'restore',
+        // A backup of another cluster may be restored, too.
+        {
+          ...repository(storageName, undefined),
+          operation,
+          node,
+          backup: backup.name,
+          from,
+          paths,
+          exclude,
+          to,
+          verifyExisting,
+        },
+        watched(run),
+      ),
+
+    finish: ({ operation }, committed) =>
+      runJob('finish', { node, operation, committed }, { signal: new AbortController().signal }),
+  };
+}
+
+/**
+ * Makes the link directories and removes the links that a killed process left, but for those of `running`, which goes on.
+ * Refuses a root that is not there: an empty backup of it would be the worst of lies.
+ */
+export function prepareRoots(node: NodeConfig, running: string | undefined): void {
+  for (const root of node.roots) {
+    const links = new LinkDirectory(node.id, root);
+    links.ensureUsable();
+    links.dropLeftovers(running);
+  }
+}

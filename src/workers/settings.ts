@@ -1,0 +1,65 @@
+import type { Config, NodeConfig } from '../config.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { ClusterSettings } from '../domain/operations.ts';
+import type { ObjectStore } from '../storage/objectStore.ts';
+import type { StorageSettings } from '../storage/openStore.ts';
+import { openStore } from '../storage/openStore.ts';
+import type { Repository } from '../storage/repository.ts';
+import { openRepository } from '../storage/repository.ts';
+
+/** What processes and operations take from the configuration. */
+
+export function storageNamed(config: Config, name: string | undefined): { name: string; settings: StorageSettings } {
+  const wanted = name ?? config.defaultStorage;
+  const settings = config.storages[wanted];
+  if (settings) return { name: wanted, settings };
+  const known = Object.keys(config.storages).join(', ');
+  throw new HomarusError('BadInput', `storage: there is no "${wanted}" in the configuration; it has ${known}`);
+}
+
+export function nodeNamed(config: Config, id: string): NodeConfig {
+  const node = config.nodes.find((one) => one.id === id);
+  if (node) return node;
+  const known = config.nodes.map((one) => one.id).join(', ');
+  throw new HomarusError('BadInput', `node: there is no "${id}" in the configuration; it has ${known}`);
+}
+
+export function clusterSettings(config: Config, storage: string | undefined): ClusterSettings {
+  const { ttl, refresh, heartbeat } = config.lock;
+  return {
+    cluster: config.cluster,
+    storage: storageNamed(config, storage).name,
+    nodes: config.nodes.map(({ id, az }) => ({ id, az })),
+    plugin: config.plugin.name,
+    lock: { ttl, refresh, heartbeat },
+    attempts: config.attempts.backup,
+  };
+}
+
+/** Stores are opened once for each storage, repositories anew: what a repository is may change between operations. */
+export class Repositories {
+  readonly #config: Config;
+  readonly #stores = new Map<string, ObjectStore>();
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  async open(storage: string, options: { anyCluster?: boolean } = {}): Promise<Repository> {
+    const cluster = options.anyCluster ? undefined : this.#config.cluster;
+    return openRepository(this.#store(storage), { cluster, level: this.#config.compression.level });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#stores.values()].map((store) => store.close()));
+  }
+
+  #store(storage: string): ObjectStore {
+    const known = this.#stores.get(storage);
+    if (known) return known;
+    const { settings } = storageNamed(this.#config, storage);
+    const store = openStore(settings, { requests: this.#config.parallelism.requests });
+    this.#stores.set(storage, store);
+    return store;
+  }
+}

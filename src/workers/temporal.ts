@@ -1,0 +1,110 @@
+import { hostname } from 'node:os';
+import type { Connection } from '@temporalio/client';
+import type { WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import type { TokenJournal } from '../activities/journal.ts';
+import { Liveness } from '../activities/liveness.ts';
+import type { TemporalTarget } from '../client/connect.ts';
+import { connectTemporal } from '../client/connect.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { LockTimes } from '../domain/operations.ts';
+import { installRuntime } from '../telemetry.ts';
+
+/** What every process of ours needs to serve task queues. */
+export interface Serving {
+  native: NativeConnection;
+  acks: Connection;
+  liveness: Liveness;
+  worker(options: Omit<WorkerOptions, 'connection' | 'namespace' | 'identity'>): Promise<Worker>;
+  close(): Promise<void>;
+}
+
+export interface ServingOptions {
+  target: TemporalTarget;
+  /** What it is, for Temporal's UI: `node/n1`. */
+  role: string;
+  lock: LockTimes & { throttle: number };
+  journal?: TokenJournal;
+}
+
+/** A worker that is told to stop lets its activities end for so long, then aborts them, ms. */
+const GRACE = 2_000;
+/** And is done after so long whatever they do, ms. */
+const FORCE = 30_000;
+
+export async function serve({ target, role, lock, journal }: ServingOptions): Promise<Serving> {
+  installRuntime();
+  const { connection: acks, client } = await connectTemporal(target, { retry: false });
+  // Before polling: what a killed process of this node left is handed out again at once.
+  await journal?.handBack(client);
+  const { namespace, connectionOptions } = target;
+  const native = await connectNative(connectionOptions);
+  const identity = `${role}/${process.pid}@${hostname()}`;
+  const liveness = new Liveness({
+    acks,
+    namespace,
+    identity,
+    everyMs: lock.throttle,
+    // Before the server gives the work to somebody else, and before the lease runs out.
+    maxSilenceMs: Math.min(20_000, lock.heartbeat * 0.8, lock.ttl * 0.5),
+    ...(journal ? { journal } : {}),
+  });
+  return {
+    native,
+    acks,
+    liveness,
+    worker: (options) =>
+      Worker.create({
+        connection: native,
+        namespace,
+        identity,
+        maxHeartbeatThrottleInterval: lock.throttle,
+        shutdownGraceTime: GRACE,
+        shutdownForceTime: FORCE,
+        ...options,
+      }),
+    async close() {
+      await native.close();
+      await acks.close();
+    },
+  };
+}
+
+async function connectNative(options: TemporalTarget['connectionOptions']): Promise<NativeConnection> {
+  const { address = 'localhost:7233', tls, apiKey, metadata } = options;
+  try {
+    return await NativeConnection.connect({
+      address,
+      ...(tls === undefined || tls === null ? {} : { tls }),
+      ...(typeof apiKey === 'string' ? { apiKey } : {}),
+      ...(metadata === undefined ? {} : { metadata: metadata as Record<string, string> }),
+    });
+  } catch (cause) {
+    throw new HomarusError(
+      'TemporalUnreachable',
+      `Temporal does not answer at ${address}: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Runs workers until `stop` is aborted, and ends them gently; rejects when one fails. */
+export async function runWorkers(workers: readonly Worker[], stop: AbortSignal): Promise<void> {
+  const shutdown = (): void => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  stop.addEventListener('abort', shutdown, { once: true });
+  const runs = workers.map((worker) => worker.run());
+  if (stop.aborted) shutdown();
+  try {
+    await Promise.all(runs);
+  } catch (error) {
+    shutdown();
+    await Promise.allSettled(runs);
+    throw error;
+  } finally {
+    stop.removeEventListener('abort', shutdown);
+  }
+}

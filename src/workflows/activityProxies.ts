@@ -1,0 +1,48 @@
+import type { ActivityInterfaceFor } from '@temporalio/workflow';
+import { proxyActivities } from '@temporalio/workflow';
+import type { ControlActivities } from '../activities/control.ts';
+import type { CoordinatorActivities } from '../activities/coordinator.ts';
+import type { NodeActivities } from '../activities/node.ts';
+import { nodeControlQueue, nodeQueue } from '../domain/cluster.ts';
+import type { LockTimes } from '../domain/operations.ts';
+import * as timeouts from './timeouts.ts';
+
+/** The activities as workflows call them: who runs them, and the row of the table of time-outs. */
+
+export const coordinatorSteps = proxyActivities<CoordinatorActivities>(timeouts.coordinatorStep);
+
+export const coordinatorWork = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
+  proxyActivities<CoordinatorActivities>(timeouts.coordinatorWork(lock));
+
+export const storageKeeper = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
+  proxyActivities<CoordinatorActivities>(timeouts.keeper(lock));
+
+export const storageRelease = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
+  proxyActivities<CoordinatorActivities>(timeouts.releaseStorageOptions(lock));
+
+type NodeStep = 'acquire' | 'keep' | 'release';
+
+export function control(
+  cluster: string,
+  node: string,
+  step: NodeStep,
+  lock: LockTimes,
+): ActivityInterfaceFor<ControlActivities> {
+  const options = {
+    acquire: () => timeouts.acquireNodeOptions,
+    keep: () => timeouts.keeper(lock),
+    release: () => timeouts.releaseNodeOptions(lock),
+  }[step]();
+  return proxyActivities<ControlActivities>({
+    ...options,
+    taskQueue: nodeControlQueue(cluster, node),
+    summary: `${node}`,
+  });
+}
+
+export const nodeWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
+  proxyActivities<NodeActivities>({
+    ...timeouts.nodeWork(lock),
+    taskQueue: nodeQueue(cluster, node),
+    summary: node,
+  });

@@ -1,0 +1,160 @@
+import { ActivityFailure, CancellationScope, isCancellation, log, TimeoutFailure, uuid4 } from '@temporalio/workflow';
+import type { NodeInfo } from '../domain/cluster.ts';
+import type { AttemptId, ClusterSettings, NodeGrant, StorageGrant } from '../domain/operations.ts';
+import { control, coordinatorSteps, storageKeeper, storageRelease } from './activityProxies.ts';
+import { failure, messageOf, unwrap } from './failures.ts';
+import { fanOut } from './fanOut.ts';
+
+/** What an attempt holds while it works. */
+export interface Locked {
+  readonly attempt: AttemptId;
+  readonly settings: ClusterSettings;
+  /** Undefined when only nodes are locked. */
+  readonly storage: StorageGrant | undefined;
+  readonly nodes: readonly NodeGrant[];
+}
+
+export interface LockPlan {
+  readonly attempt: AttemptId;
+  /** Undefined: the default storage. */
+  readonly storageName: string | undefined;
+  /** Known beforehand by a restore; otherwise they come with the storage's part of the lock. */
+  readonly settings?: ClusterSettings;
+  readonly lockStorage: boolean;
+  /** Which nodes of the cluster are locked. */
+  readonly nodes: (settings: ClusterSettings) => readonly NodeInfo[];
+  /** Id of the committed backup, for the nodes' retained state; asked when the lock is released. */
+  readonly committed?: () => { repository: string; backup: string } | undefined;
+}
+
+/**
+ * Holds the cluster lock for the length of `body`: the storage's part and each node's part is acquired, kept by a
+ * heartbeating activity, and released when `body` has really stopped. If a keeper fails, the work is cancelled and the
+ * operation ends as `LockLost`. A refused lock is released as far as it was granted, and nothing was done.
+ */
+export async function withClusterLock<T>(plan: LockPlan, body: (locked: Locked) => Promise<T>): Promise<T> {
+  const held = new Held(plan);
+  try {
+    const locked = await held.acquire();
+    return await held.work.run(() => body(locked));
+  } catch (error) {
+    throw held.explain(error);
+  } finally {
+    await CancellationScope.nonCancellable(() => held.release());
+  }
+}
+
+class Held {
+  readonly #plan: LockPlan;
+  /** Sees the workflow's cancellation, and ours when a keeper fails. */
+  readonly work = new CancellationScope();
+  /** Does not: the lock is kept until the work has stopped. */
+  readonly #keepers: CancellationScope;
+  readonly #keeping: Promise<unknown>[] = [];
+  #lost: { error: unknown; what: string } | undefined;
+  #settings: ClusterSettings | undefined;
+  #storage: StorageGrant | undefined;
+  readonly #nodes: NodeGrant[] = [];
+  #storageAsked = false;
+  readonly #nodesAsked: string[] = [];
+
+  constructor(plan: LockPlan) {
+    this.#plan = plan;
+    const shield = new CancellationScope({ cancellable: false });
+    this.#keepers = new CancellationScope({ cancellable: true, parent: shield });
+  }
+
+  async acquire(): Promise<Locked> {
+    const { attempt, lockStorage, storageName } = this.#plan;
+    let settings = this.#plan.settings;
+    if (lockStorage) {
+      this.#storageAsked = true;
+      const granted = await coordinatorSteps.acquireStorage({ attempt, storage: storageName, nonce: uuid4() });
+      settings = granted.settings;
+      this.#storage = granted.grant;
+      this.#settings = settings;
+      this.#keep('the storage', () => storageKeeper(granted.settings.lock).keepStorage(granted.grant));
+    }
+    if (settings === undefined) throw failure('Internal', 'a lock without storage needs the settings of the cluster');
+    this.#settings = settings;
+    const [first, ...others] = this.#plan.nodes(settings);
+    // One node first, alone: two operations never each hold half of the cluster.
+    if (first) await this.#acquireNode(settings, first);
+    await this.work.run(() => fanOut(others.map((node) => () => this.#acquireNode(settings, node))));
+    return { attempt, settings, storage: this.#storage, nodes: this.#nodes };
+  }
+
+  async #acquireNode(settings: ClusterSettings, node: NodeInfo): Promise<void> {
+    this.#nodesAsked.push(node.id);
+    try {
+      const grant = await control(settings.cluster, node.id, 'acquire', settings.lock).acquireNode({
+        attempt: this.#plan.attempt,
+        ttl: settings.lock.ttl,
+      });
+      this.#nodes.push(grant);
+      this.#keep(`node ${node.id}`, () => control(settings.cluster, node.id, 'keep', settings.lock).keepNode(grant));
+    } catch (error) {
+      if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
+        throw failure(
+          'NodeUnavailable',
+          `node ${node.id} does not answer: no worker takes its part of the lock`,
+          error,
+        );
+      }
+      throw error;
+    }
+  }
+
+  #keep(what: string, keep: () => Promise<unknown>): void {
+    const keeping = this.#keepers.run(keep).catch((error: unknown) => {
+      if (this.#keepers.consideredCancelled) return;
+      this.#lost ??= { error, what };
+      this.work.cancel();
+    });
+    this.#keeping.push(keeping);
+  }
+
+  explain(error: unknown): unknown {
+    if (this.#lost === undefined) return unwrap(error);
+    const { error: cause, what } = this.#lost;
+    const reason =
+      cause instanceof ActivityFailure && cause.cause instanceof TimeoutFailure
+        ? 'its worker does not answer any more'
+        : messageOf(unwrap(cause));
+    const cluster = this.#settings?.cluster ?? '';
+    return failure('LockLost', `the lock of cluster ${cluster} was lost at ${what}: ${reason}`, cause);
+  }
+
+  /** Ends the keepers, then frees every part that was asked for, nodes first: they confirm that they stopped. */
+  async release(): Promise<void> {
+    this.#keepers.cancel();
+    await Promise.all(this.#keeping);
+    const settings = this.#settings;
+    if (settings !== undefined) {
+      const { attempt, committed } = this.#plan;
+      await Promise.all(
+        this.#nodesAsked.map((node) =>
+          control(settings.cluster, node, 'release', settings.lock)
+            .releaseNode({ attempt, committed: committed?.() ?? null })
+            .catch((error: unknown) => this.#notReleased(`node ${node}`, error)),
+        ),
+      );
+    }
+    if (this.#storageAsked) {
+      const release = settings ? storageRelease(settings.lock) : coordinatorSteps;
+      await release
+        .releaseStorage({
+          attempt: this.#plan.attempt,
+          storage: this.#plan.storageName,
+          epoch: this.#storage?.epoch ?? null,
+          nonce: uuid4(),
+        })
+        .catch((error: unknown) => this.#notReleased('the storage', error));
+    }
+  }
+
+  /** Its lease has run out or will: the operation need not hang on it. */
+  #notReleased(what: string, error: unknown): void {
+    if (!isCancellation(error)) log.warn(`${what} was not released; it frees itself: ${messageOf(unwrap(error))}`);
+  }
+}

@@ -1,0 +1,4 @@
+export { backup } from './backup.ts';
+export { cleanup } from './cleanup.ts';
+export { lock } from './lock.ts';
+export { restore } from './restore.ts';

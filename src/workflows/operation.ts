@@ -1,0 +1,140 @@
+import {
+  type ApplicationFailure,
+  CancellationScope,
+  defineQuery,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { OperationKind } from '../domain/documents.ts';
+import { errorTable } from '../domain/errors.ts';
+import type { AttemptId, ClusterSettings, OperationProgress, OperationRequest, Phase } from '../domain/operations.ts';
+import type { Locked, LockPlan } from './clusterLock.ts';
+import { withClusterLock } from './clusterLock.ts';
+import { codeOf, failure, messageOf, unwrap } from './failures.ts';
+import { fanOut } from './fanOut.ts';
+import { pauseBefore } from './timeouts.ts';
+
+export const progressQuery = defineQuery<OperationProgress>('progress');
+
+/** How often a held lock is asked for again, ms. */
+const ASK_AGAIN = 5_000;
+
+/** One run of an operation: its progress, its attempts. */
+export class Operation {
+  readonly kind: OperationKind;
+  readonly #request: OperationRequest;
+  readonly #progress: OperationProgress;
+  readonly #deadline: number;
+
+  constructor(kind: OperationKind, cluster: string, request: OperationRequest) {
+    this.kind = kind;
+    this.#request = request;
+    this.#deadline = Date.now() + (request.waitForLock ?? 0);
+    this.#progress = { kind, phase: 'starting', attempt: 1, attempts: 1, cluster, done: [], nodes: [] };
+    setHandler(progressQuery, () => this.#progress);
+  }
+
+  enter(phase: Phase, nodes: readonly string[] = []): void {
+    Object.assign(this.#progress, { phase, done: [], nodes: [...nodes] });
+    setCurrentDetails(this.#details());
+  }
+
+  names(backup: string): void {
+    this.#progress.backup = backup;
+  }
+
+  get attempt(): number {
+    return this.#progress.attempt;
+  }
+
+  /** Runs `work` for every node at once, and counts those that are done with the phase. */
+  eachNode<N extends string, T>(phase: Phase, nodes: readonly N[], work: (node: N) => Promise<T>): Promise<T[]> {
+    this.enter(phase, nodes);
+    return fanOut(
+      nodes.map((node) => async () => {
+        const answer = await work(node);
+        this.#progress.done.push(node);
+        return answer;
+      }),
+    );
+  }
+
+  /**
+   * Attempts until one succeeds, each under a lock of its own; all that an attempt knows comes from that lock. Errors
+   * for which a new attempt can do nothing end the operation (`errors.ts`, retry).
+   */
+  async attempts<T>(plan: (attempt: AttemptId) => LockPlan, body: (locked: Locked) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.#locked(plan, body);
+      } catch (error) {
+        const reason = unwrap(error);
+        const code = codeOf(reason);
+        if (isCancellation(reason) || errorTable[code].retry === 'never') throw reason;
+        if (this.#progress.attempt >= this.#progress.attempts) throw this.#gaveUp(reason);
+        log.warn(`attempt ${this.#progress.attempt} failed: ${messageOf(reason)}`, { code });
+        this.#progress.lastFailure = `${code}: ${messageOf(reason)}`;
+        this.enter('between attempts');
+        this.#progress.attempt++;
+        await sleep(pauseBefore(this.#progress.attempt));
+      }
+    }
+  }
+
+  async #locked<T>(plan: (attempt: AttemptId) => LockPlan, body: (locked: Locked) => Promise<T>): Promise<T> {
+    for (;;) {
+      this.enter('locking');
+      try {
+        return await withClusterLock(plan(this.#attemptId()), async (locked) => {
+          this.#knows(locked.settings);
+          const answer = await body(locked);
+          this.enter('unlocking');
+          return answer;
+        });
+      } catch (error) {
+        if (codeOf(error) !== 'LockHeld' || Date.now() + ASK_AGAIN > this.#deadline) throw error;
+        this.#progress.lastFailure = messageOf(error);
+        this.enter('waiting for the lock');
+        await sleep(ASK_AGAIN);
+      }
+    }
+  }
+
+  #knows(settings: ClusterSettings): void {
+    this.#progress.attempts = this.kind === 'backup' ? settings.attempts : 1;
+  }
+
+  #attemptId(): AttemptId {
+    const { workflowId, runId } = workflowInfo();
+    return {
+      operation: workflowId,
+      run: `${runId}/${this.#progress.attempt}`,
+      kind: this.kind,
+      by: this.#request.by ?? 'somebody',
+      since: new Date().toISOString(),
+    };
+  }
+
+  #gaveUp(reason: unknown): unknown {
+    if (this.#progress.attempts === 1) return reason;
+    const hint = (reason as ApplicationFailure).details?.[0] as { hint?: string } | undefined;
+    const text = `${messageOf(reason)} (attempt ${this.#progress.attempt} of ${this.#progress.attempts})`;
+    return failure(codeOf(reason), text, undefined, hint?.hint);
+  }
+
+  #details(): string {
+    const { attempt, attempts, phase, nodes, lastFailure } = this.#progress;
+    const parts = [`**${phase}**`];
+    if (nodes.length > 0) parts.push(`on ${nodes.length} nodes`);
+    if (attempts > 1 && attempt > 1) parts.push(`(attempt ${attempt} of ${attempts})`);
+    if (lastFailure !== undefined) parts.push(`\n\nlast failure: ${lastFailure}`);
+    return parts.join(' ');
+  }
+}
+
+/** Work that must not be cut short by a cancellation, such as a commit whose answer decides what the operation was. */
+export const uncancelled = <T>(work: () => Promise<T>): Promise<T> => CancellationScope.nonCancellable(work);

@@ -1,0 +1,141 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { AttemptId, NodeGrant } from '../../src/domain/operations.ts';
+import type { Clocks } from '../../src/node/lease.ts';
+import { NodeLease } from '../../src/node/lease.ts';
+
+const TTL = 120_000;
+let directory: string;
+let now: { monotonic: number; wall: number };
+let leases: NodeLease[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'homarus-lease-'));
+  now = { monotonic: 1_000, wall: 1_700_000_000_000 };
+  leases = [];
+});
+afterEach(() => {
+  for (const lease of leases) lease.close();
+  rmSync(directory, { recursive: true });
+});
+
+const clocks: Clocks = { monotonic: () => now.monotonic, wall: () => now.wall };
+const pass = (ms: number): void => {
+  now.monotonic += ms;
+  now.wall += ms;
+};
+function started(): NodeLease {
+  const lease = new NodeLease(directory, 'n1', clocks);
+  leases.push(lease);
+  return lease;
+}
+const attempt = (operation: string, run = `${operation}/1`): AttemptId => ({
+  operation,
+  run,
+  kind: 'backup',
+  by: 'ann',
+  since: '2026-11-24T03:00:00.000Z',
+});
+const granted = async (lease: NodeLease, to: AttemptId): Promise<NodeGrant> => ({
+  attempt: to,
+  node: 'n1',
+  grant: await lease.acquire(to, TTL),
+  host: 'h',
+  incarnation: 'i',
+  ttl: TTL,
+});
+
+describe('the lease of a node', () => {
+  test('is refused to a second operation, naming the holder and since when', async () => {
+    const lease = started();
+    await lease.acquire(attempt('backup-1'), TTL);
+    await expect(lease.acquire(attempt('backup-2'), TTL)).rejects.toMatchObject({
+      code: 'LockHeld',
+      message: 'node n1 is locked by backup backup-1 since 2026-11-24T03:00:00.000Z by ann',
+    });
+  });
+
+  test('is granted again to the attempt that holds it, under the same number', async () => {
+    const lease = started();
+    const first = await lease.acquire(attempt('backup-1'), TTL);
+    expect(await lease.acquire(attempt('backup-1'), TTL)).toBe(first);
+  });
+
+  test('counts every grant up, over restarts too', async () => {
+    const first = await granted(started(), attempt('backup-1'));
+    await started().release(first.attempt);
+    const second = await granted(started(), attempt('backup-2'));
+    expect(second.grant).toBe(first.grant + 1);
+  });
+
+  test('is free when it was not refreshed for its time', async () => {
+    const lease = started();
+    const grant = await granted(lease, attempt('backup-1'));
+    pass(TTL - 1);
+    lease.refresh(grant);
+    pass(TTL);
+    expect(() => lease.refresh(grant)).toThrow(expect.objectContaining({ code: 'LockLost' }));
+    await expect(lease.acquire(attempt('backup-2'), TTL)).resolves.toBe(grant.grant + 1);
+  });
+
+  test('is taken up again by a restarted process within its time, and not after it', async () => {
+    const grant = await granted(started(), attempt('backup-1'));
+    pass(TTL / 2);
+    const restarted = started();
+    restarted.refresh(grant);
+    pass(TTL + 1);
+    expect(() => started().refresh(grant)).toThrow(expect.objectContaining({ code: 'LockLost' }));
+  });
+
+  test('never outlives its time after a restart because the wall clock jumped back', async () => {
+    const grant = await granted(started(), attempt('backup-1'));
+    now.wall -= 3_600_000;
+    const restarted = started();
+    restarted.check(grant);
+    now.monotonic += TTL;
+    expect(() => restarted.check(grant)).toThrow(expect.objectContaining({ code: 'LockLost' }));
+  });
+
+  test('is not created anew by a refresh that comes after the release', async () => {
+    const lease = started();
+    const grant = await granted(lease, attempt('backup-1'));
+    await lease.release(grant.attempt);
+    expect(() => lease.refresh(grant)).toThrow(expect.objectContaining({ code: 'LockLost' }));
+    expect(started().holder).toBeNull();
+  });
+
+  test('is not released by an attempt that does not hold it', async () => {
+    const lease = started();
+    const grant = await granted(lease, attempt('backup-1'));
+    expect(await lease.release(attempt('backup-1', 'backup-1/2'))).toBe(false);
+    lease.check(grant);
+  });
+
+  test('refuses work that bears an older grant', async () => {
+    const lease = started();
+    const older = await granted(lease, attempt('backup-1'));
+    pass(TTL);
+    await granted(lease, attempt('backup-2'));
+    await expect(lease.run(older, async () => 'done')).rejects.toMatchObject({ code: 'LockLost' });
+  });
+
+  test('stops the work of an older attempt and awaits its end before it grants the node to a newer one', async () => {
+    const lease = started();
+    const older = await granted(lease, attempt('backup-1'));
+    const events: string[] = [];
+    const work = lease.run(older, async (signal) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+      events.push('older work ended');
+      throw signal.reason;
+    });
+    const outcome = expect(work).rejects.toMatchObject({ code: 'LockLost' });
+    pass(TTL);
+    await granted(lease, attempt('backup-2'));
+    events.push('granted');
+    await outcome;
+    expect(events).toEqual(['older work ended', 'granted']);
+  });
+});

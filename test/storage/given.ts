@@ -1,0 +1,139 @@
+import type { BackupEntry, Holder, IndexRef, Manifest, ManifestNode } from '../../src/domain/documents.ts';
+import { keys } from '../../src/domain/documents.ts';
+import { writeManifest } from '../../src/storage/backups.ts';
+import { writeIndex } from '../../src/storage/chunkIndex.ts';
+import { createRepository } from '../../src/storage/create.ts';
+import { blake3 } from '../../src/storage/hash.ts';
+import { newId, newPackId } from '../../src/storage/ids.ts';
+import { acquireLock, released } from '../../src/storage/lock.ts';
+import type { PackRef } from '../../src/storage/pack.ts';
+import { ENTRY_BYTES, PackBuilder } from '../../src/storage/pack.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import type { RootAt } from '../../src/storage/roots.ts';
+import { commit } from '../../src/storage/roots.ts';
+import { ScriptedStore } from './scripted.ts';
+
+/** A new repository of cluster "east" in memory, with what its creation asked of the store forgotten. */
+export async function givenRepository(): Promise<{ store: ScriptedStore; repository: Repository; at: RootAt }> {
+  const store = new ScriptedStore();
+  const { repository, at } = await createRepository(store, { cluster: 'east' });
+  store.calls.length = 0;
+  return { store, repository, at };
+}
+
+export const holderOf = (operation: string, attempt = 1): Holder => ({
+  operation,
+  run: `${operation}/${attempt}`,
+  kind: 'backup',
+  by: 'cron',
+  since: `2025-01-01T00:00:0${attempt}.000Z`,
+  ttl: 120_000,
+});
+
+export const backupOf = (name: string, epoch: number): BackupEntry => ({
+  name,
+  id: `${String(epoch).padStart(16, '0')}-${Buffer.from(name).toString('hex').padStart(16, '0').slice(-16)}`,
+  manifest: { length: 1, hash: '00' },
+  kind: 'full',
+  epoch,
+  started: '2025-01-01T00:00:00.000Z',
+  finished: '2025-01-01T00:01:00.000Z',
+  label: '',
+  plugin: 'files',
+  nodes: 3,
+  files: 1,
+  bytes: 1,
+  added: 1,
+  stored: 1,
+});
+
+/** A pack of these contents (one byte for each character), stored, and its index entries. */
+export async function givenPack(
+  repository: Repository,
+  epoch: number,
+  contents: readonly string[],
+): Promise<{ pack: PackRef; entries: Buffer }> {
+  const id = newPackId(epoch);
+  const builder = new PackBuilder(repository.sealing, id, { block: 64, level: 1 });
+  for (const content of contents) builder.add(chunkOf(content), Buffer.from(content, 'latin1'));
+  const { body, footer, chunks, entries } = builder.finish();
+  await repository.store.create(keys.pack(id), body);
+  return { pack: { id, length: body.length, footer, chunks }, entries };
+}
+
+export const chunkOf = (content: string): Buffer => blake3.hash([Buffer.from(content, 'latin1')]);
+
+/** An index of some packs, stored. */
+export function givenIndex(
+  repository: Repository,
+  epoch: number,
+  packs: readonly { pack: PackRef; entries: Buffer }[],
+): Promise<IndexRef> {
+  const records: Buffer[] = [];
+  for (const [place, { entries }] of packs.entries()) {
+    for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
+      const entry = Buffer.from(entries.subarray(at, at + ENTRY_BYTES));
+      entry.writeUInt32LE(place, 32);
+      records.push(entry);
+    }
+  }
+  const sorted = Buffer.concat(records.sort(Buffer.compare));
+  return writeIndex(
+    repository,
+    epoch,
+    sorted.length > 0 ? [sorted] : [],
+    packs.map(({ pack }) => pack),
+  );
+}
+
+export interface GivenBackup {
+  epoch: number;
+  entry: BackupEntry;
+  index: IndexRef | undefined;
+  packs: PackRef[];
+}
+
+/**
+ * What a backup does to the storage: takes the lock, stores one pack for each list of `packs`, an index and a manifest with
+ * one stream of all `contents` (those of the packs unless given) beside its `nodes`, and commits. `dies` ends it before its commit.
+ */
+export async function givenBackup(
+  repository: Repository,
+  name: string,
+  packs: readonly (readonly string[])[],
+  options: { contents?: readonly string[]; nodes?: ManifestNode[]; dies?: boolean } = {},
+): Promise<GivenBackup> {
+  const { at, epoch } = await acquireLock(repository, { ...holderOf(name), ttl: 0 }, { nonce: `lock ${name}` });
+  const stored = [];
+  for (const contents of packs) stored.push(await givenPack(repository, epoch, contents));
+  const index = stored.length > 0 ? await givenIndex(repository, epoch, stored) : undefined;
+  const entry = { ...backupOf(name, epoch), id: newId(epoch) };
+  const chunks = (options.contents ?? packs.flat()).map((content) => ({
+    chunk: chunkOf(content).toString('hex'),
+    length: content.length,
+  }));
+  const manifest = {
+    ...{ version: 1, repository: repository.parameters.id, cluster: 'east', name, id: entry.id, kind: 'full', epoch },
+    ...{ label: '', started: entry.started, finished: entry.finished, attempt: 1 },
+    plugin: { name: 'files', version: 1, data: null },
+    nodes: options.nodes ?? [],
+    streams: [{ name: 'all', chunks }],
+    totals: { entries: 0, files: 0, bytes: 0 },
+  } as Manifest;
+  entry.manifest = await writeManifest(repository, manifest);
+  if (!options.dies) {
+    const outcome = await commit(
+      repository,
+      at,
+      (draft) =>
+        released({
+          ...draft,
+          backups: [...draft.backups, entry],
+          indexes: index ? [...draft.indexes, index] : draft.indexes,
+        }),
+      `commit ${name}`,
+    );
+    if (outcome.result === 'lost') throw new Error(`${name} was lost`);
+  }
+  return { epoch, entry, index, packs: stored.map(({ pack }) => pack) };
+}

@@ -1,0 +1,77 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { RootDocument } from '../../src/domain/documents.ts';
+import { acquireLock, released, releaseLock } from '../../src/storage/lock.ts';
+import { listMarks, pin, pinnedBackups, unpin } from '../../src/storage/marks.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import { commit } from '../../src/storage/roots.ts';
+import { backupOf, givenRepository, holderOf } from './given.ts';
+import type { ScriptedStore } from './scripted.ts';
+
+let store: ScriptedStore;
+let repository: Repository;
+
+beforeEach(async () => {
+  ({ store, repository } = await givenRepository());
+  const { at } = await acquireLock(repository, holderOf('nightly'), { nonce: 'lock' });
+  await commit(repository, at, (draft) => released({ ...draft, backups: [backupOf('a', 1), backupOf('b', 1)] }), 'n1');
+});
+
+const cleanup = () => acquireLock(repository, { ...holderOf('cleanup'), kind: 'cleanup' }, { nonce: 'cleanup' });
+const withoutA = (draft: RootDocument) => ({ ...draft, backups: draft.backups.filter(({ name }) => name !== 'a') });
+
+describe('a pin', () => {
+  test('is set, listed and removed without the lock', async () => {
+    const { at } = await acquireLock(repository, holderOf('manual'), { nonce: 'lock2' });
+    await pin(repository, 'a', { by: 'ann', note: 'before the move' });
+    await pin(repository, 'a', { by: 'bob' });
+    expect(await listMarks(repository)).toMatchObject([
+      { backup: 'a', kind: 'pin', by: expect.stringMatching('ann|bob') },
+      { backup: 'a' },
+    ]);
+    expect(await pinnedBackups(repository)).toEqual(new Set(['a']));
+    expect(await unpin(repository, 'b')).toBe(0);
+    expect(await unpin(repository, 'a')).toBe(2);
+    expect(await pinnedBackups(repository)).toEqual(new Set());
+    await releaseLock(repository, at.root.epoch, 'release');
+  });
+
+  test('of a backup that is not listed is refused', async () => {
+    await expect(pin(repository, 'c', { by: 'ann' })).rejects.toMatchObject({ code: 'BackupNotFound' });
+    expect(store.keys('marks/')).toEqual([]);
+  });
+
+  test('is not reported as set while a cleanup may have looked before it', async () => {
+    const { at, epoch } = await cleanup();
+    expect(await pinnedBackups(repository)).toEqual(new Set());
+    await expect(pin(repository, 'a', { by: 'ann' })).rejects.toMatchObject({
+      code: 'LockHeld',
+      message: expect.stringContaining('backup a has its pin, but may still be removed by cleanup cleanup'),
+    });
+    await commit(repository, at, withoutA, 'cleaned');
+    await releaseLock(repository, epoch, 'release');
+  });
+
+  test('is not reported as set when its backup was removed meanwhile', async () => {
+    store.next('create', 'marks/', async (pass) => {
+      const { at, epoch } = await cleanup();
+      await commit(repository, at, withoutA, 'cleaned');
+      await releaseLock(repository, epoch, 'release');
+      return pass();
+    });
+    await expect(pin(repository, 'a', { by: 'ann' })).rejects.toMatchObject({ code: 'BackupRemoved' });
+  });
+
+  test('waits for a cleanup that ends in time', async () => {
+    const { epoch } = await cleanup();
+    const pinned = pin(repository, 'a', { by: 'ann', patience: 60_000 });
+    await releaseLock(repository, epoch, 'release');
+    expect(await pinned).toMatchObject({ backup: 'a' });
+  });
+
+  test('that was damaged protects its backup still, and can be removed', async () => {
+    const { key } = await pin(repository, 'a', { by: 'ann' });
+    (store.objects.get(key)?.body as Buffer)[20]! ^= 1;
+    expect(await pinnedBackups(repository)).toEqual(new Set(['a']));
+    expect(await unpin(repository, 'a')).toBe(1);
+  });
+});

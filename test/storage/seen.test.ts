@@ -1,0 +1,61 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import type { RootAt } from '../../src/storage/roots.ts';
+import { presentRoot } from '../../src/storage/roots.ts';
+import { SeenRoots } from '../../src/storage/seen.ts';
+import { givenRepository, holderOf } from './given.ts';
+
+let directory: string;
+let repository: Repository;
+let former: RootAt;
+let present: RootAt;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'homarus-seen-'));
+  ({ repository, at: former } = await givenRepository());
+  const { epoch } = await acquireLock(repository, holderOf('nightly'), { nonce: 'lock' });
+  await releaseLock(repository, epoch, 'release');
+  present = await presentRoot(repository);
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const check = (at: RootAt) => new SeenRoots(directory).check(repository, at);
+
+test('roots that go on are remembered across processes, one small file for each repository', async () => {
+  await check(former);
+  await check(present);
+  await check(present);
+  const other = await givenRepository();
+  await new SeenRoots(directory).check(other.repository, other.at);
+  const ids = [repository, other.repository].map(({ parameters }) => `${parameters.id}.json`);
+  expect((await readdir(join(directory, 'seen'))).sort()).toEqual(ids.sort());
+});
+
+test('a root below the highest that was seen is refused, and not remembered', async () => {
+  await check(present);
+  const refusal = {
+    code: 'RolledBack',
+    message: expect.stringContaining('memory is at root 1, but root 3'),
+    hint: expect.stringContaining(repository.parameters.id),
+  };
+  await expect(check(former)).rejects.toMatchObject(refusal);
+  await expect(check(former)).rejects.toMatchObject(refusal);
+});
+
+test('another root with the number that was seen is refused', async () => {
+  await check(present);
+  await expect(check({ ...present, hash: former.hash })).rejects.toMatchObject({
+    code: 'RolledBack',
+    message: expect.stringContaining('has another root 3'),
+  });
+});
+
+test('a file that a crash cut short is as good as none', async () => {
+  await check(present);
+  await writeFile(join(directory, 'seen', `${repository.parameters.id}.json`), '{"num');
+  await check(former);
+});
