@@ -1,5 +1,6 @@
 import type { AttemptId, NodeGrant } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
+import type { Log } from '../telemetry.ts';
 import { toFailure } from './boundary.ts';
 import type { Liveness } from './liveness.ts';
 import { pause } from './pause.ts';
@@ -15,6 +16,7 @@ export interface ControlDeps {
   readonly refreshMs: number;
   /** Ends what the attempt left on the node: links, lists; makes its snapshot the retained state if committed. */
   finish(attempt: AttemptId, committed: Committed | null): Promise<void>;
+  log: Log;
 }
 
 export interface Committed {
@@ -58,7 +60,12 @@ export function createControlActivities(deps: ControlDeps) {
           // A late release of an earlier attempt: what stands there is the next one's.
           if (holder?.operation === attempt.operation && holder.run !== attempt.run) return;
           if (holder?.run === attempt.run) await deps.lease.stopWork(attempt);
-          await deps.finish(attempt, committed);
+          try {
+            await deps.finish(attempt, committed);
+          } catch (error) {
+            // What it left costs space until the next snapshot; a node that stayed locked would cost a backup.
+            deps.log('warn', `what ${attempt.operation} left on the node was not removed: ${(error as Error).message}`);
+          }
           await deps.lease.release(attempt);
         },
       );

@@ -20,6 +20,7 @@ import { planBackup } from '../storage/planBackup.ts';
 import { planRestore } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
+import type { SeenRoots } from '../storage/seen.ts';
 import { removeStaging } from '../storage/sweep.ts';
 import type { Log } from '../telemetry.ts';
 import type { Liveness } from './liveness.ts';
@@ -32,6 +33,7 @@ export interface CoordinatorDeps {
   /** The repository in a storage; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
   repository(storage: string, options?: { anyCluster?: boolean }): Promise<Repository>;
   liveness: Liveness;
+  seen: SeenRoots;
   /** For temporary files and caches. */
   directory: string;
   log: Log;
@@ -54,6 +56,8 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const settings = deps.settings(input.storage);
         const repository = await deps.repository(settings.storage);
         const { ttl } = settings.lock;
+        // Before anything is written to a storage that somebody put back to an older state.
+        await deps.seen.check(repository, await presentRoot(repository, { signal }));
         const { at, epoch } = await acquireLock(
           repository,
           { ...input.attempt, ttl },
@@ -63,6 +67,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
             signal,
           },
         );
+        await deps.seen.check(repository, at);
         const { attempt } = input;
         return { grant: { attempt, storage: settings.storage, epoch, root: at.root.number, ttl }, settings };
       });
@@ -74,19 +79,23 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
      */
     keepStorage(grant: StorageGrant): Promise<void> {
       return alive(async (signal) => {
-        const repository = await deps.repository(grant.storage);
         const { refresh } = deps.settings(grant.storage).lock;
-        let refreshed = performance.now();
-        for (;;) {
+        const holder = { ...grant.attempt, ttl: grant.ttl };
+        let repository: Repository | undefined;
+        for (let deadline = performance.now() + grant.ttl - refresh; ; ) {
           try {
-            const present = await presentRoot(repository, { signal });
-            if (present.root.epoch === grant.epoch && present.root.holder === null) return;
-            await refreshLock(repository, grant.epoch, { ...grant.attempt, ttl: grant.ttl }, { signal });
-            refreshed = performance.now();
+            // The store's own patience may be longer than the lock's.
+            const left = AbortSignal.timeout(Math.max(deadline - performance.now(), 1));
+            repository ??= await deps.repository(grant.storage);
+            const answer = await refreshLock(repository, grant.epoch, holder, {
+              signal: AbortSignal.any([signal, left]),
+            });
+            if (answer === 'released') return;
+            deadline = performance.now() + grant.ttl - refresh;
           } catch (error) {
             signal.throwIfAborted();
-            if (!hasCode(error, 'StoreUnreachable', 'StoreFull')) throw error;
-            if (performance.now() - refreshed > grant.ttl - refresh) throw notRefreshed(grant, error);
+            if (hasCode(error, 'LockLost', 'NoRepository', 'ForeignRepository', 'RolledBack')) throw error;
+            if (performance.now() >= deadline) throw notRefreshed(grant, error);
             deps.log('warn', `the lease of ${grant.storage} was not refreshed: ${(error as Error).message}`);
           }
           await pause(refresh, signal);
@@ -116,11 +125,18 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         planBackup(await deps.repository(input.grant.storage), input, { directory: deps.directory, signal }),
       ),
 
-    /** Makes the backup exist, and releases the storage in the same root. */
+    /** Makes the backup exist, releases the storage in the same root, and drops what the attempt staged. */
     commitBackup: (input: BackupCommit): Promise<{ receipt: BackupResult; id: string; repository: string }> =>
-      alive(async (signal) =>
-        commitBackup(await deps.repository(input.grant.storage), input, { directory: deps.directory, signal }),
-      ),
+      alive(async (signal) => {
+        const { storage, epoch, attempt } = input.grant;
+        const repository = await deps.repository(storage);
+        const committed = await commitBackup(repository, input, { directory: deps.directory, signal });
+        await removeStaging(repository, epoch, attempt.operation, { signal }).catch((error: unknown) => {
+          // The backup exists; the next cleanup removes it.
+          deps.log('warn', `what ${attempt.operation} staged was not removed: ${(error as Error).message}`);
+        });
+        return committed;
+      }),
 
     /** Which backup is restored, and which node takes which; locks nothing. */
     planRestore: (input: { request: RestoreRequest }): Promise<RestorePlan> =>
@@ -145,9 +161,10 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
 
 function notRefreshed(grant: StorageGrant, cause: unknown): HomarusError {
   const seconds = Math.round(grant.ttl / 1000);
+  const { name, message } = cause as Error;
   return new HomarusError(
     'LockLost',
-    `the lease of storage ${grant.storage} could not be refreshed for ${seconds} s: ${(cause as Error).message}`,
+    `the lease of storage ${grant.storage} could not be refreshed for ${seconds} s: ${name === 'TimeoutError' ? 'it does not answer' : message}`,
     { cause },
   );
 }

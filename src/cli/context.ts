@@ -82,7 +82,7 @@ export class Context {
   /** Who asks, for people. */
   get who(): string {
     const { USER, SUDO_USER } = this.terminal.env;
-    return SUDO_USER ?? USER ?? userInfo().username;
+    return SUDO_USER || USER || userInfo().username;
   }
 
   now(): Date {

@@ -54,12 +54,12 @@ export class NodeLease {
   }
 
   /**
-   * Grants the node to `attempt`; the same attempt gets its own grant again. `LockHeld` names another holder. Work under
-   * an older grant is stopped and has ended when this returns.
+   * Grants the node to `attempt`; the same attempt gets its own grant again, a later one of the same operation takes over.
+   * `LockHeld` names another holder. Work under an older grant is stopped and has ended when this returns.
    */
   async acquire(attempt: AttemptId, ttl: number): Promise<number> {
     const { holder } = this.#state;
-    if (holder !== null && holder.run !== attempt.run && this.#fresh()) throw this.#heldBy(holder);
+    if (holder !== null && this.#fresh() && !supersedes(attempt, holder)) throw this.#heldBy(holder);
     const grant = holder?.run === attempt.run ? this.#state.grant : this.#state.grant + 1;
     this.#renew({ grant, holder: attempt, ttl, expires: 0 });
     await this.#stopWorkBefore(grant);
@@ -175,3 +175,7 @@ export class NodeLease {
     );
   }
 }
+
+/** Attempts of one operation follow each other; a late request of an earlier one changes nothing. */
+const supersedes = (attempt: AttemptId, holder: AttemptId): boolean =>
+  attempt.operation === holder.operation && attempt.since >= holder.since;

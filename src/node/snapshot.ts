@@ -6,6 +6,7 @@ import { lockLost } from '../storage/lock.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
+import { SeenRoots } from '../storage/seen.ts';
 import { stageJson, stageRecords } from '../storage/staging.ts';
 import type { JobContext } from './job.ts';
 import type { OnUnreadable } from './leftOut.ts';
@@ -43,7 +44,9 @@ export async function snapshot(
 ): Promise<SnapshotReceipt> {
   const { node, operation, epoch } = input;
   const { signal } = context;
-  const { root } = await presentRoot(repository, { signal });
+  const present = await presentRoot(repository, { signal });
+  await new SeenRoots(node.stateDir).check(repository, present);
+  const { root } = present;
   if (root.number !== input.root) throw lockLost(root, epoch);
 
   const links = node.roots.map((one) => new LinkDirectory(node.id, one));

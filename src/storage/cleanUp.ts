@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BackupEntry } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { CleanupRequest, CleanupResult, StorageGrant } from '../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../domain/retention.ts';
 import { judge } from '../domain/retention.ts';
-import { cleaned, needsSweep } from './garbage.ts';
+import type { LeftOut } from './garbage.ts';
+import { cleaned, needsSweep, raiseFloor } from './garbage.ts';
 import { indexesWithout } from './indexes.ts';
 import { lockLost, releaseLock } from './lock.ts';
 import { listMarks } from './marks.ts';
@@ -13,7 +13,7 @@ import type { CallOptions } from './objectStore.ts';
 import { markPacks } from './references.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
-import { commit, presentRoot } from './roots.ts';
+import { commit, presentRoot, readRoot } from './roots.ts';
 import { sweep } from './sweep.ts';
 
 export interface CleanUpOptions extends CallOptions {
@@ -43,73 +43,81 @@ export async function verdicts(
 
 /**
  * One commit leaves out what goes and raises the floor; then garbage is deleted. A stop anywhere is finished by the next
- * cleanup, and one that finds nothing to do lists nothing.
+ * cleanup, and one that finds nothing to do lists nothing. Called again after its commit it goes on from there.
  */
 export async function cleanUp(
   repository: Repository,
   input: { grant: StorageGrant; nonce: string; request: CleanupRequest },
   options: CleanUpOptions,
 ): Promise<CleanupResult> {
-  const { grant, request } = input;
+  const { grant } = input;
   let at = await presentRoot(repository, options);
   if (at.root.epoch !== grant.epoch) throw lockLost(at.root, grant.epoch);
-  const judged = await verdicts(repository, at, request, options);
-  const going = new Set(judged.filter((verdict) => !verdict.keep).map((verdict) => verdict.name));
+  const before = await readRoot(repository, grant.root, options);
+  if (at.root.number === grant.root) at = await leaveOut(repository, at, input, options);
   const result: CleanupResult = {
-    kept: judged.length - going.size,
-    removedBackups: going.size,
+    kept: at.root.backups.length,
+    removedBackups: (before ?? at).root.backups.length - at.root.backups.length,
     deleted: 0,
     bytes: 0,
     retained: 0,
   };
-  if (going.size > 0 || request.orphans) {
-    at = await leaveOut(repository, at, going, input, options);
+  if (at.root.holder !== null && needsSweep(at.root)) {
+    Object.assign(result, await sweep(repository, at, grant.epoch, options));
   }
-  if (needsSweep(at.root)) Object.assign(result, await sweep(repository, at, grant.epoch, options));
   await releaseLock(repository, grant.epoch, `${input.nonce}-release`, { ...options, swept: true });
   return result;
 }
 
+/** The root without what retention or the request lets go; the same where there is nothing to change. */
 async function leaveOut(
   repository: Repository,
   at: RootAt,
-  going: ReadonlySet<string>,
-  input: { grant: StorageGrant; nonce: string; request: CleanupRequest },
+  { grant, nonce, request }: { grant: StorageGrant; nonce: string; request: CleanupRequest },
   options: CleanUpOptions,
 ): Promise<RootAt> {
-  const directory = await mkdtemp(join(options.directory, 'cleanup-'));
-  try {
-    const staying = at.root.backups.filter((entry) => !going.has(entry.name));
-    const { unused } = await markPacks(repository, at, staying, { ...options, directory });
-    const { epoch } = input.grant;
-    const damaged = new Set(at.root.damaged.filter(({ kind }) => kind === 'pack').map(({ id }) => id));
-    const indexes = await indexesWithout(repository, at.root.indexes, unused, epoch, { ...options, damaged });
-    // Marks are made without a lock: what was pinned while we marked stays.
-    await refusePinned(repository, at, going, input.request, options);
-    const leftOut = { backups: going, indexes, packs: unused, orphans: input.request.orphans ?? false };
-    const outcome = await commit(repository, at, (root) => cleaned(root, leftOut), input.nonce, options);
-    if (outcome.result === 'lost') throw lockLost(outcome.highest.root, epoch);
+  const orphans = request.orphans ?? false;
+  for (;;) {
+    const going = await leaving(repository, at, request, options);
+    const floorRises = raiseFloor(at.root, [], orphans) > at.root.floor;
+    if (going.size === 0 && !floorRises) return at;
+    const left =
+      going.size > 0 ? await withoutBackups(repository, at, going, grant.epoch, options) : { backups: going };
+    // Marks are made without a lock: what was pinned while we looked stays, and so does what it requires.
+    const again = await leaving(repository, at, request, options);
+    if ([...going].some((name) => !again.has(name))) continue;
+    const outcome = await commit(repository, at, (root) => cleaned(root, { ...left, orphans }), nonce, options);
+    if (outcome.result === 'lost') throw lockLost(outcome.highest.root, grant.epoch);
     return outcome.at;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function refusePinned(
+async function leaving(
+  repository: Repository,
+  at: RootAt,
+  request: CleanupRequest,
+  options: CleanUpOptions,
+): Promise<ReadonlySet<string>> {
+  const judged = await verdicts(repository, at, request, options);
+  return new Set(judged.filter(({ keep }) => !keep).map(({ name }) => name));
+}
+
+/** What goes with these backups: packs that no other needs, and the indexes that name them. */
+async function withoutBackups(
   repository: Repository,
   at: RootAt,
   going: ReadonlySet<string>,
-  request: CleanupRequest,
+  epoch: number,
   options: CleanUpOptions,
-): Promise<void> {
-  const again = await verdicts(repository, at, request, options);
-  const kept: BackupEntry['name'][] = again.filter((one) => one.keep && going.has(one.name)).map((one) => one.name);
-  if (kept.length === 0) return;
-  throw new HomarusError(
-    'LockLost',
-    `backup ${kept.join(', ')} was pinned while the cleanup looked; nothing was removed`,
-    {
-      hint: 'Start the cleanup again.',
-    },
-  );
+): Promise<LeftOut> {
+  const directory = await mkdtemp(join(options.directory, 'cleanup-'));
+  try {
+    const staying = at.root.backups.filter(({ name }) => !going.has(name));
+    const { unused } = await markPacks(repository, at, staying, { ...options, directory });
+    const damaged = new Set(at.root.damaged.filter(({ kind }) => kind === 'pack').map(({ id }) => id));
+    const indexes = await indexesWithout(repository, at.root.indexes, unused, epoch, { ...options, damaged });
+    return { backups: going, indexes, packs: unused };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }

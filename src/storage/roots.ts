@@ -140,7 +140,12 @@ function numberOf(key: string): number | undefined {
   return /^roots\/\d{16}$/.test(key) ? Number(key.slice('roots/'.length)) : undefined;
 }
 
-async function readRoot(repository: Repository, number: number, options: CallOptions): Promise<RootAt | undefined> {
+/** The root of this number; undefined when it was swept, or is not there yet. */
+export async function readRoot(
+  repository: Repository,
+  number: number,
+  options: CallOptions,
+): Promise<RootAt | undefined> {
   const key = keys.root(number);
   const stored = await repository.store.read(key, undefined, options);
   if (stored === undefined) return undefined;

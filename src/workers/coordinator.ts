@@ -4,6 +4,7 @@ import { createCoordinatorActivities } from '../activities/coordinator.ts';
 import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
+import { SeenRoots } from '../storage/seen.ts';
 import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
 import { clusterSettings, Repositories } from './settings.ts';
@@ -24,6 +25,7 @@ export async function runCoordinator(config: Config, target: TemporalTarget, sto
         retention: config.retention,
         repository: (storage, options) => repositories.open(storage, options),
         liveness: serving.liveness,
+        seen: new SeenRoots(join(config.dataDir, 'coordinator')),
         directory,
         log,
       }),

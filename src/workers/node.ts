@@ -48,6 +48,7 @@ export async function runNode(config: Config, target: TemporalTarget, id: string
           liveness,
           refreshMs: config.lock.refresh,
           finish: jobs.finish,
+          log,
         }),
         maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,
       });

@@ -23,7 +23,7 @@ export interface LockPlan {
   readonly lockStorage: boolean;
   /** Which nodes of the cluster are locked. */
   readonly nodes: (settings: ClusterSettings) => readonly NodeInfo[];
-  /** Id of the committed backup, for the nodes' retained state; asked when the lock is released. */
+  /** The committed backup, for the nodes' retained state; its commit freed the storage, too. Asked at the release. */
   readonly committed?: () => { repository: string; backup: string } | undefined;
 }
 
@@ -54,9 +54,9 @@ class Held {
   #lost: { error: unknown; what: string } | undefined;
   #settings: ClusterSettings | undefined;
   #storage: StorageGrant | undefined;
-  readonly #nodes: NodeGrant[] = [];
+  readonly #nodes = new Map<string, NodeGrant>();
   #storageAsked = false;
-  readonly #nodesAsked: string[] = [];
+  readonly #nodesAsked = new Set<string>();
 
   constructor(plan: LockPlan) {
     this.#plan = plan;
@@ -77,24 +77,29 @@ class Held {
     }
     if (settings === undefined) throw failure('Internal', 'a lock without storage needs the settings of the cluster');
     this.#settings = settings;
-    const [first, ...others] = this.#plan.nodes(settings);
+    const wanted = this.#plan.nodes(settings);
+    const [first, ...others] = wanted;
     // One node first, alone: two operations never each hold half of the cluster.
     if (first) await this.#acquireNode(settings, first);
     await this.work.run(() => fanOut(others.map((node) => () => this.#acquireNode(settings, node))));
-    return { attempt, settings, storage: this.#storage, nodes: this.#nodes };
+    // In the order of the configuration, whoever answered first.
+    const nodes = wanted.map(({ id }) => this.#nodes.get(id)).filter((grant) => grant !== undefined);
+    return { attempt, settings, storage: this.#storage, nodes };
   }
 
   async #acquireNode(settings: ClusterSettings, node: NodeInfo): Promise<void> {
-    this.#nodesAsked.push(node.id);
+    this.#nodesAsked.add(node.id);
     try {
       const grant = await control(settings.cluster, node.id, 'acquire', settings.lock).acquireNode({
         attempt: this.#plan.attempt,
         ttl: settings.lock.ttl,
       });
-      this.#nodes.push(grant);
+      this.#nodes.set(node.id, grant);
       this.#keep(`node ${node.id}`, () => control(settings.cluster, node.id, 'keep', settings.lock).keepNode(grant));
     } catch (error) {
       if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
+        // Nobody was asked, so there is nothing to release.
+        if (error.cause.timeoutType === 'SCHEDULE_TO_START') this.#nodesAsked.delete(node.id);
         throw failure(
           'NodeUnavailable',
           `node ${node.id} does not answer: no worker takes its part of the lock`,
@@ -133,14 +138,14 @@ class Held {
     if (settings !== undefined) {
       const { attempt, committed } = this.#plan;
       await Promise.all(
-        this.#nodesAsked.map((node) =>
+        [...this.#nodesAsked].map((node) =>
           control(settings.cluster, node, 'release', settings.lock)
             .releaseNode({ attempt, committed: committed?.() ?? null })
             .catch((error: unknown) => this.#notReleased(`node ${node}`, error)),
         ),
       );
     }
-    if (this.#storageAsked) {
+    if (this.#storageAsked && this.#plan.committed?.() === undefined) {
       const release = settings ? storageRelease(settings.lock) : coordinatorSteps;
       await release
         .releaseStorage({

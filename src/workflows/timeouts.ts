@@ -1,7 +1,5 @@
 import type { ActivityOptions } from '@temporalio/workflow';
 import { ActivityCancellationType } from '@temporalio/workflow';
-import type { ErrorCode } from '../domain/errors.ts';
-import { errorTable } from '../domain/errors.ts';
 import type { LockTimes } from '../domain/operations.ts';
 
 /**
@@ -13,8 +11,8 @@ import type { LockTimes } from '../domain/operations.ts';
  */
 const WAIT = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED };
 
-const notRetried = (Object.keys(errorTable) as ErrorCode[]).filter((code) => errorTable[code].retry !== 'activity');
-const nonRetryableErrorTypes = [...notRetried, 'PayloadsTooLarge'];
+/** Ours say themselves whether they can be retried (`activities/boundary.ts`); this is the SDK's. */
+const nonRetryableErrorTypes = ['PayloadsTooLarge'];
 
 /** No single activity is expected to take longer; the heartbeat finds the dead ones long before. */
 const LONGEST = '30 days';

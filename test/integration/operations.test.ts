@@ -1,0 +1,222 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { changeSampleTree, differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
+import { TestCluster } from '../support/cluster.ts';
+
+/** The main job on real processes, as an operator does it: through the command line. */
+
+const LONG = 120_000;
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start({
+    storage: 'files',
+    lock: { ttl: '12s', refresh: '1s', heartbeat: '5s', throttle: '500ms' },
+    more: { attempts: { backup: 2 } },
+  });
+  for (const [place, node] of cluster.nodes.entries()) {
+    makeSampleTree(cluster.root(node), { seed: place, sharedSeed: 7, files: 200 });
+  }
+}, LONG);
+afterAll(() => cluster?.stop(), LONG);
+
+interface Listed {
+  name: string;
+  stored: number;
+  bytes: number;
+}
+const listed = async (): Promise<Listed[]> => (await cluster.does('list'))['backups'] as Listed[];
+const holder = async (): Promise<unknown> => ((await cluster.does('status'))['lock'] as { holder: unknown }).holder;
+const prints = () => cluster.nodes.map((node) => fingerprint(cluster.root(node)));
+const lost = (before: Map<string, string>[]): string[] =>
+  before.flatMap((print, place) => differences(print, fingerprint(cluster.root(cluster.nodes[place]!))));
+const storedFiles = (): string[] =>
+  readdirSync(join(cluster.directory, 'storage'), { recursive: true, encoding: 'utf8' });
+
+/** All payloads of a history, as text. */
+function payloadsOf(history: unknown): string[] {
+  if (typeof history !== 'object' || history === null) return [];
+  const { metadata, data } = history as { metadata?: object; data?: Uint8Array };
+  if (metadata && data) return [Buffer.from(data).toString('utf8')];
+  return Object.values(history).flatMap(payloadsOf);
+}
+
+test(
+  'what was backed up comes back to a node that lost everything, and a second backup costs only what changed',
+  async () => {
+    await cluster.does('backup', '--label', 'first');
+    for (const node of cluster.nodes) changeSampleTree(cluster.root(node), 9);
+    const second = await cluster.begins('backup');
+    expect(await cluster.end(second)).toMatchObject({ state: 'succeeded' });
+    const [newest, first] = await listed();
+    expect(newest!.stored).toBeLessThan(first!.stored / 5);
+
+    const before = prints();
+    for (const name of readdirSync(cluster.root('n3'))) rmSync(join(cluster.root('n3'), name), { recursive: true });
+    writeFileSync(join(cluster.root('n1'), 'stray'), 'not of the backup');
+    const result = await cluster.does('restore', 'latest', '--yes');
+    expect(result).toMatchObject({ backup: newest!.name, removed: 1 });
+    expect(lost(before)).toEqual([]);
+
+    // Receipts only: neither the number of files nor their names are in a history.
+    const history = await cluster.historyOf(second);
+    expect(payloadsOf(history).length).toBeGreaterThan(20);
+    expect(history.length).toBeLessThanOrEqual(120);
+    expect(payloadsOf(history).filter((text) => /segment-|table-|commit-0001/.test(text))).toEqual([]);
+  },
+  LONG,
+);
+
+test(
+  'of two backups at once one is refused, naming the other and since when, and does nothing',
+  async () => {
+    const before = await listed();
+    const ids = await Promise.all([cluster.begins('backup'), cluster.begins('backup')]);
+    const ended = await Promise.all(ids.map((id) => cluster.end(id)));
+    const won = ended.find(({ state }) => state === 'succeeded');
+    const refused = ended.find(({ state }) => state === 'failed');
+    expect(refused?.error).toMatchObject({ code: 'LockHeld' });
+    expect(refused?.error?.message).toMatch(
+      new RegExp(`cluster "east" is locked by backup ${won?.id} \\(by tester\\), since \\d{4}-`),
+    );
+    expect((await listed()).length).toBe(before.length + 1);
+    expect(await holder()).toBeNull();
+  },
+  LONG,
+);
+
+describe("an operator's lock", () => {
+  test(
+    'is refused while a backup runs, keeps backups out while it is held, and lets them in when it is released',
+    async () => {
+      const held = await cluster.does('lock', '--for', '1h');
+      expect(await holder()).toMatchObject({ kind: 'lock', by: 'tester', operation: held['operation'] });
+      const { exit, json } = await cluster.homarus('backup');
+      expect(exit).toBe(11);
+      expect(json.error).toMatchObject({
+        code: 'LockHeld',
+        message: expect.stringContaining(String(held['operation'])),
+      });
+      const another = await cluster.homarus('lock', '--for', '1m');
+      expect(another.json.error).toMatchObject({ code: 'LockHeld' });
+      await cluster.does('unlock');
+      expect(await holder()).toBeNull();
+      await cluster.does('backup');
+    },
+    LONG,
+  );
+
+  test(
+    'ends by itself after its time, and who waits for it goes on',
+    async () => {
+      const held = await cluster.does('lock', '--for', '3s');
+      await cluster.does('backup', '--wait-for-lock', '1m');
+      expect(await cluster.end(held['operation'] as string)).toMatchObject({ result: { ended: 'expired' } });
+      expect(await holder()).toBeNull();
+    },
+    LONG,
+  );
+});
+
+test(
+  'a cancelled backup leaves an unlocked cluster, no links and no backup',
+  async () => {
+    const before = await listed();
+    writeFileSync(join(cluster.root('n2'), 'new'), randomBytes(1_000_000));
+    const id = await cluster.begins('backup');
+    await cluster.until(id, ({ progress }) => progress?.phase === 'snapshot');
+    // A stopped node keeps the backup from ending before the cancellation comes.
+    cluster.process('n2').kill('SIGSTOP');
+    await cluster.does('cancel', id, '--no-wait');
+    cluster.process('n2').kill('SIGCONT');
+    expect(await cluster.end(id)).toMatchObject({ state: 'cancelled', error: { code: 'Cancelled' } });
+    expect((await listed()).length).toBe(before.length);
+    expect(await holder()).toBeNull();
+    for (const node of cluster.nodes) {
+      expect(readdirSync(join(cluster.root(node), '.homarus'))).not.toContainEqual(expect.stringContaining(id));
+    }
+    await cluster.does('backup');
+  },
+  LONG,
+);
+
+test(
+  'a node that is down is named, and nothing else happens',
+  async () => {
+    const before = await listed();
+    await cluster.kill('n3');
+    const { exit, json } = await cluster.homarus('backup');
+    expect(exit).toBe(13);
+    expect(json.error).toMatchObject({ code: 'NodeUnavailable', message: expect.stringContaining('node n3') });
+    expect(await holder()).toBeNull();
+    await cluster.launch('n3');
+    await cluster.does('backup');
+    expect((await listed()).length).toBe(before.length + 1);
+  },
+  LONG,
+);
+
+test(
+  'a cleanup removes what retention lets go, and a deletion what it is told, with everything that no backup needs',
+  async () => {
+    const dry = await cluster.does('cleanup', '--keep-last', '1', '--dry-run');
+    const all = await listed();
+    expect((dry['verdicts'] as { keep: boolean }[]).filter(({ keep }) => keep).length).toBe(1);
+    expect((await listed()).length).toBe(all.length);
+    await cluster.does('pin', all[1]!.name);
+    await cluster.does('cleanup', '--keep-last', '1', '--yes');
+    expect((await listed()).map(({ name }) => name)).toEqual([all[0]!.name, all[1]!.name]);
+    const refused = await cluster.homarus('delete', all[1]!.name, '--yes');
+    expect(refused.json.error?.message).toContain('pinned');
+    await cluster.does('unpin', all[1]!.name);
+    await cluster.does('delete', all[0]!.name, all[1]!.name, '--yes');
+    expect(await listed()).toEqual([]);
+    await cluster.does('cleanup', '--orphans', '--yes');
+    expect(storedFiles().filter((name) => /^(packs|indexes|manifests|staging)\/.*\//.test(name))).toEqual([]);
+  },
+  LONG,
+);
+
+test(
+  'extract, list, show and ls need no Temporal',
+  async () => {
+    await cluster.does('backup');
+    await cluster.killTemporal();
+    try {
+      const to = join(cluster.directory, 'extracted');
+      await cluster.does('extract', 'latest', '--node', 'n2', '--to', to);
+      expect(differences(fingerprint(cluster.root('n2')), fingerprint(to)).filter((path) => path !== '')).toEqual([]);
+      expect((await listed()).length).toBe(1);
+      const { entries } = (await cluster.does('ls', 'latest', 'log', '--node', 'n1')) as {
+        entries: { path: string }[];
+      };
+      expect(entries.map(({ path }) => path)).toEqual(['log', 'log/commit-0001.log', 'log/current']);
+      expect(await cluster.does('show', 'latest')).toMatchObject({
+        manifest: { nodes: [{ id: 'n1' }, { id: 'n2' }, { id: 'n3' }] },
+      });
+      const { json, exit } = await cluster.homarus('backup');
+      expect(json.error).toMatchObject({ code: 'TemporalUnreachable' });
+      expect(exit).toBe(3);
+    } finally {
+      await cluster.startTemporalAgain();
+    }
+  },
+  LONG,
+);
+
+test(
+  'an unreadable root fails the backup, naming it, and frees the cluster',
+  async () => {
+    const root = cluster.root('n1');
+    rmSync(root, { recursive: true });
+    writeFileSync(root, 'a file where a directory was');
+    const { json } = await cluster.homarus('backup');
+    expect(json.error?.message).toContain(root);
+    expect(await holder()).toBeNull();
+    rmSync(root);
+    mkdirSync(root);
+  },
+  LONG,
+);

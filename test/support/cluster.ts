@@ -1,0 +1,254 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import type { Client, Connection } from '@temporalio/client';
+import type { StackProcess } from '../../src/cli/devStack.ts';
+import { connectTemporal } from '../../src/client/connect.ts';
+import type { OperationStatus } from '../../src/client/progress.ts';
+import { operationStatus } from '../../src/client/progress.ts';
+import type { S3Server, TemporalServer } from '../../src/servers.ts';
+import { startS3, startTemporal } from '../../src/servers.ts';
+
+/** Our processes run from the build, as users run them: starting them is quick, and threads find their modules. */
+const built = (path: string): string => new URL(`../../dist/${path}`, import.meta.url).href;
+
+export interface Answer {
+  exit: number;
+  /** The one document on stdout. */
+  json: { ok: boolean; result?: Record<string, unknown>; error?: { code: string; message: string; hint: string } };
+  stderr: string;
+}
+
+export interface ClusterOptions {
+  storage: 'files' | 's3';
+  /** As in the configuration file. */
+  lock?: Record<string, string>;
+  more?: Record<string, unknown>;
+  nodes?: string[];
+}
+
+/** A whole cluster of real processes on this machine, each of which a test may kill and start again. */
+export class TestCluster {
+  readonly directory = mkdtempSync(join(tmpdir(), 'homarus-cluster-'));
+  readonly nodes: string[];
+  readonly #options: ClusterOptions;
+  readonly #processes = new Map<string, StackProcess>();
+  readonly configFile = join(this.directory, 'homarus.json');
+  #temporal: TemporalServer | undefined;
+  #s3: S3Server | undefined;
+  #connection: Connection | undefined;
+  #client: Client | undefined;
+  #starts = 0;
+
+  private constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.nodes = options.nodes ?? ['n1', 'n2', 'n3'];
+  }
+
+  static async start(options: ClusterOptions): Promise<TestCluster> {
+    const cluster = new TestCluster(options);
+    try {
+      await cluster.#start();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  root(node: string): string {
+    return join(this.directory, 'nodes', node);
+  }
+
+  get temporal(): TemporalServer {
+    return this.#temporal as TemporalServer;
+  }
+
+  get s3(): S3Server {
+    return this.#s3 as S3Server;
+  }
+
+  get client(): Client {
+    return this.#client as Client;
+  }
+
+  process(name: string): StackProcess {
+    return this.#processes.get(name) as StackProcess;
+  }
+
+  /** `coordinator`, or the id of a node. */
+  async launch(name: string): Promise<void> {
+    const { startHomarus, ready } = (await import(
+      built('cli/devStack.js')
+    )) as typeof import('../../src/cli/devStack.ts');
+    const isNode = this.nodes.includes(name);
+    const args = isNode ? ['node', '--node', name] : ['coordinator'];
+    const child = startHomarus([...args, '--config', this.configFile], {
+      name,
+      logFile: join(this.directory, `${name}.${++this.#starts}.log`),
+      env: this.#env,
+    });
+    this.#processes.set(name, child);
+    await ready(child, isNode ? 'node started' : 'coordinator started');
+  }
+
+  /** Kills it as the system does when memory is short. */
+  async kill(name: string): Promise<void> {
+    const child = this.process(name);
+    child.kill('SIGKILL');
+    await child.exited;
+  }
+
+  async killTemporal(): Promise<void> {
+    this.temporal.kill('SIGKILL');
+    await this.temporal.exited;
+  }
+
+  async startTemporalAgain(): Promise<void> {
+    await this.#startTemporal(this.temporal.ports);
+  }
+
+  logOf(name: string): string {
+    return readFileSync(this.process(name).logFile, 'utf8');
+  }
+
+  /** Runs a command with `--json`. */
+  async homarus(...args: string[]): Promise<Answer> {
+    const child = spawn(process.execPath, [new URL(built('cli/main.js')).pathname, ...args, '--json'], {
+      env: { ...process.env, ...this.#env, HOMARUS_CONFIG: this.configFile, USER: 'tester', SUDO_USER: '' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray());
+    const [exit] = (await once(child, 'exit')) as [number | null];
+    const text = ((await stdout) ?? []).join('');
+    return { exit: exit ?? -1, json: text ? JSON.parse(text) : { ok: false }, stderr: ((await stderr) ?? []).join('') };
+  }
+
+  /** A command that must succeed; answers its result. */
+  async does(...args: string[]): Promise<Record<string, unknown>> {
+    const { exit, json, stderr } = await this.homarus(...args);
+    if (exit !== 0) throw new Error(`homarus ${args.join(' ')} ended with ${exit}: ${JSON.stringify(json)}\n${stderr}`);
+    return json.result ?? {};
+  }
+
+  /** Starts an operation; answers its id. */
+  async begins(...args: string[]): Promise<string> {
+    return (await this.does(...args, '--no-wait'))['operation'] as string;
+  }
+
+  status(id: string): Promise<OperationStatus> {
+    return operationStatus(this.client, id);
+  }
+
+  /** Looks until it fits; fails when the operation ended before. */
+  async until(id: string, fits: (status: OperationStatus) => boolean): Promise<OperationStatus> {
+    for (;;) {
+      const status = await this.status(id);
+      if (fits(status)) return status;
+      if (status.state !== 'running') throw new Error(`${id} ended before: ${JSON.stringify(status)}`);
+      await pause(20);
+    }
+  }
+
+  /** How an operation ended. Temporal may be away meanwhile. */
+  async end(id: string): Promise<OperationStatus> {
+    for (;;) {
+      const status = await this.status(id).catch(() => undefined);
+      if (status !== undefined && status.state !== 'running') return status;
+      await pause(200);
+    }
+  }
+
+  async historyOf(id: string): Promise<unknown[]> {
+    const { events } = await this.client.workflow.getHandle(id).fetchHistory();
+    return events ?? [];
+  }
+
+  async stop(): Promise<void> {
+    const { endProcess } = (await import(built('cli/devStack.js'))) as typeof import('../../src/cli/devStack.ts');
+    await this.#connection?.close();
+    for (const child of this.#processes.values()) child.kill('SIGCONT');
+    await Promise.all([...this.#processes.values()].map(endProcess));
+    await this.#temporal?.stop();
+    await this.#s3?.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #start(): Promise<void> {
+    for (const node of this.nodes) mkdirSync(this.root(node), { recursive: true });
+    await Promise.all([this.#startTemporal(), this.#options.storage === 's3' ? this.#startS3() : undefined]);
+    writeFileSync(this.configFile, JSON.stringify(this.#config(), null, 2));
+    const { client, connection } = await connectTemporal({
+      namespace: this.temporal.namespace,
+      connectionOptions: { address: this.temporal.address },
+    });
+    this.#client = client;
+    this.#connection = connection;
+    await this.does('init');
+    await Promise.all(['coordinator', ...this.nodes].map((name) => this.launch(name)));
+  }
+
+  async #startTemporal(ports?: TemporalServer['ports']): Promise<void> {
+    this.#temporal = await startTemporal({
+      dbFilename: join(this.directory, 'temporal.db'),
+      logFile: join(this.directory, `temporal.${++this.#starts}.log`),
+      report: () => undefined,
+      ...(ports ? { ports } : {}),
+    });
+  }
+
+  async #startS3(): Promise<void> {
+    const dir = join(this.directory, 's3');
+    mkdirSync(dir, { recursive: true });
+    const s3 = await startS3({
+      dir,
+      logFile: join(this.directory, 's3.log'),
+      report: () => undefined,
+    });
+    this.#s3 = s3;
+    const { endpoint, region, accessKeyId, secretAccessKey } = s3;
+    const client = new S3Client({
+      endpoint,
+      region,
+      credentials: { accessKeyId, secretAccessKey },
+      forcePathStyle: true,
+    });
+    await client.send(new CreateBucketCommand({ Bucket: 'backups' }));
+    client.destroy();
+  }
+
+  #config(): object {
+    const { storage, lock, more } = this.#options;
+    const s3 = this.#s3;
+    const main =
+      storage === 'files' || !s3
+        ? { type: 'files', path: join(this.directory, 'storage') }
+        : {
+            type: 's3',
+            bucket: 'backups',
+            prefix: 'east',
+            region: s3.region,
+            endpoint: s3.endpoint,
+            pathStyle: true,
+            credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_KEY' },
+          };
+    return {
+      cluster: 'east',
+      temporal: { address: this.temporal.address },
+      storages: { main },
+      nodes: this.nodes.map((id, place) => ({ id, az: `az-${place + 1}`, root: this.root(id) })),
+      dataDir: join(this.directory, 'state'),
+      ...(lock ? { lock } : {}),
+      ...more,
+    };
+  }
+
+  get #env(): Record<string, string> {
+    const s3 = this.#s3;
+    return s3 ? { TEST_S3_ID: s3.accessKeyId, TEST_S3_KEY: s3.secretAccessKey } : {};
+  }
+}
