@@ -31,7 +31,7 @@ export interface CoordinatorDeps {
   settings(storage: string | undefined): ClusterSettings;
   retention: RetentionPolicy;
   /** The repository in a storage; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
-  repository(storage: string, options?: { anyCluster?: boolean }): Promise<Repository>;
+  repository(storage: string, options: { anyCluster?: boolean; signal: AbortSignal }): Promise<Repository>;
   liveness: Liveness;
   seen: SeenRoots;
   /** For temporary files and caches. */
@@ -54,7 +54,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     }): Promise<{ grant: StorageGrant; settings: ClusterSettings }> {
       return alive(async (signal) => {
         const settings = deps.settings(input.storage);
-        const repository = await deps.repository(settings.storage);
+        const repository = await deps.repository(settings.storage, { signal });
         const { ttl } = settings.lock;
         // Before anything is written to a storage that somebody put back to an older state.
         await deps.seen.check(repository, await presentRoot(repository, { signal }));
@@ -83,18 +83,19 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const holder = { ...grant.attempt, ttl: grant.ttl };
         let repository: Repository | undefined;
         for (let deadline = performance.now() + grant.ttl - refresh; ; ) {
+          // The store's own patience may be longer than the lock's.
+          const left = AbortSignal.timeout(Math.max(Math.ceil(deadline - performance.now()), 1));
+          const inTime = AbortSignal.any([signal, left]);
           try {
-            // The store's own patience may be longer than the lock's.
-            const left = AbortSignal.timeout(Math.max(deadline - performance.now(), 1));
-            repository ??= await deps.repository(grant.storage);
+            repository ??= await deps.repository(grant.storage, { signal: inTime });
             const answer = await refreshLock(repository, grant.epoch, holder, {
-              signal: AbortSignal.any([signal, left]),
+              signal: inTime,
             });
             if (answer === 'released') return;
             deadline = performance.now() + grant.ttl - refresh;
           } catch (error) {
             signal.throwIfAborted();
-            if (hasCode(error, 'LockLost', 'NoRepository', 'ForeignRepository', 'RolledBack')) throw error;
+            if (!left.aborted && !hasCode(error, 'StoreUnreachable', 'StoreForbidden', 'StoreFull')) throw error;
             if (performance.now() >= deadline) throw notRefreshed(grant, error);
             deps.log('warn', `the lease of ${grant.storage} was not refreshed: ${(error as Error).message}`);
           }
@@ -111,7 +112,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
       nonce: string;
     }): Promise<void> {
       return alive(async (signal) => {
-        const repository = await deps.repository(deps.settings(input.storage).storage);
+        const repository = await deps.repository(deps.settings(input.storage).storage, { signal });
         if (input.epoch !== null) await removeStaging(repository, input.epoch, input.attempt.operation, { signal });
         const { root } = await presentRoot(repository, { signal });
         if (root.holder?.run !== input.attempt.run) return;
@@ -122,14 +123,17 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** Who uploads what; adopts what died backups left. */
     planBackup: (input: { grant: StorageGrant; snapshots: SnapshotReceipt[] }): Promise<PlanReceipt> =>
       alive(async (signal) =>
-        planBackup(await deps.repository(input.grant.storage), input, { directory: deps.directory, signal }),
+        planBackup(await deps.repository(input.grant.storage, { signal }), input, {
+          directory: deps.directory,
+          signal,
+        }),
       ),
 
     /** Makes the backup exist, releases the storage in the same root, and drops what the attempt staged. */
     commitBackup: (input: BackupCommit): Promise<{ receipt: BackupResult; id: string; repository: string }> =>
       alive(async (signal) => {
         const { storage, epoch, attempt } = input.grant;
-        const repository = await deps.repository(storage);
+        const repository = await deps.repository(storage, { signal });
         const committed = await commitBackup(repository, input, { directory: deps.directory, signal });
         await removeStaging(repository, epoch, attempt.operation, { signal }).catch((error: unknown) => {
           // The backup exists; the next cleanup removes it.
@@ -142,14 +146,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     planRestore: (input: { request: RestoreRequest }): Promise<RestorePlan> =>
       alive(async (signal) => {
         const settings = deps.settings(input.request.storage);
-        const repository = await deps.repository(settings.storage, { anyCluster: true });
+        const repository = await deps.repository(settings.storage, { anyCluster: true, signal });
         return planRestore(repository, input.request, settings, { signal });
       }),
 
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
       alive(async (signal) =>
-        cleanUp(await deps.repository(input.grant.storage), input, {
+        cleanUp(await deps.repository(input.grant.storage, { signal }), input, {
           retention: deps.retention,
           directory: deps.directory,
           signal,

@@ -36,6 +36,12 @@ export function clusterSettings(config: Config, storage: string | undefined): Cl
   };
 }
 
+export interface RepositoryOptions {
+  /** Another cluster's is not refused. */
+  anyCluster?: boolean;
+  signal?: AbortSignal;
+}
+
 /** Stores are opened once for each storage, repositories anew: what a repository is may change between operations. */
 export class Repositories {
   readonly #config: Config;
@@ -45,9 +51,10 @@ export class Repositories {
     this.#config = config;
   }
 
-  async open(storage: string, options: { anyCluster?: boolean } = {}): Promise<Repository> {
-    const cluster = options.anyCluster ? undefined : this.#config.cluster;
-    return openRepository(this.#store(storage), { cluster, level: this.#config.compression.level });
+  async open(storage: string, { anyCluster, signal }: RepositoryOptions = {}): Promise<Repository> {
+    const cluster = anyCluster ? undefined : this.#config.cluster;
+    const { level } = this.#config.compression;
+    return openRepository(this.#store(storage), { cluster, level, ...(signal ? { signal } : {}) });
   }
 
   async close(): Promise<void> {

@@ -27,8 +27,8 @@ interface Listed {
   stored: number;
   bytes: number;
 }
-const listed = async (): Promise<Listed[]> => (await cluster.does('list'))['backups'] as Listed[];
-const holder = async (): Promise<unknown> => ((await cluster.does('status'))['lock'] as { holder: unknown }).holder;
+const listed = async (): Promise<Listed[]> => (await cluster.does('list')).backups as Listed[];
+const holder = async (): Promise<unknown> => ((await cluster.does('status')).lock as { holder: unknown }).holder;
 const prints = () => cluster.nodes.map((node) => fingerprint(cluster.root(node)));
 const lost = (before: Map<string, string>[]): string[] =>
   before.flatMap((print, place) => differences(print, fingerprint(cluster.root(cluster.nodes[place]!))));
@@ -92,12 +92,12 @@ describe("an operator's lock", () => {
     'is refused while a backup runs, keeps backups out while it is held, and lets them in when it is released',
     async () => {
       const held = await cluster.does('lock', '--for', '1h');
-      expect(await holder()).toMatchObject({ kind: 'lock', by: 'tester', operation: held['operation'] });
+      expect(await holder()).toMatchObject({ kind: 'lock', by: 'tester', operation: held.operation });
       const { exit, json } = await cluster.homarus('backup');
       expect(exit).toBe(11);
       expect(json.error).toMatchObject({
         code: 'LockHeld',
-        message: expect.stringContaining(String(held['operation'])),
+        message: expect.stringContaining(String(held.operation)),
       });
       const another = await cluster.homarus('lock', '--for', '1m');
       expect(another.json.error).toMatchObject({ code: 'LockHeld' });
@@ -113,7 +113,7 @@ describe("an operator's lock", () => {
     async () => {
       const held = await cluster.does('lock', '--for', '3s');
       await cluster.does('backup', '--wait-for-lock', '1m');
-      expect(await cluster.end(held['operation'] as string)).toMatchObject({ result: { ended: 'expired' } });
+      expect(await cluster.end(held.operation as string)).toMatchObject({ result: { ended: 'expired' } });
       expect(await holder()).toBeNull();
     },
     LONG,
@@ -163,7 +163,7 @@ test(
   async () => {
     const dry = await cluster.does('cleanup', '--keep-last', '1', '--dry-run');
     const all = await listed();
-    expect((dry['verdicts'] as { keep: boolean }[]).filter(({ keep }) => keep).length).toBe(1);
+    expect((dry.verdicts as { keep: boolean }[]).filter(({ keep }) => keep).length).toBe(1);
     expect((await listed()).length).toBe(all.length);
     await cluster.does('pin', all[1]!.name);
     await cluster.does('cleanup', '--keep-last', '1', '--yes');

@@ -137,7 +137,7 @@ export class TestCluster {
 
   /** Starts an operation; answers its id. */
   async begins(...args: string[]): Promise<string> {
-    return (await this.does(...args, '--no-wait'))['operation'] as string;
+    return (await this.does(...args, '--no-wait')).operation as string;
   }
 
   status(id: string): Promise<OperationStatus> {
@@ -175,7 +175,7 @@ export class TestCluster {
     await Promise.all([...this.#processes.values()].map(endProcess));
     await this.#temporal?.stop();
     await this.#s3?.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    if (!process.env.HOMARUS_KEEP) rmSync(this.directory, { recursive: true, force: true });
   }
 
   async #start(): Promise<void> {

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { makeSampleTree } from '../../src/cli/sampleTree.ts';
+import type { OperationStatus } from '../../src/client/progress.ts';
+import { TestCluster } from '../support/cluster.ts';
+
+/**
+ * How operations end, one after another: each way of ending leaves an unlocked cluster. With HOMARUS_RECORD=1 their histories
+ * become those that `test/workflows/replay.test.ts` replays.
+ */
+
+const LONG = 120_000;
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start({
+    storage: 's3',
+    lock: { ttl: '8s', refresh: '1s', heartbeat: '4s', throttle: '500ms' },
+    more: { attempts: { backup: 2 } },
+  });
+  for (const [place, node] of cluster.nodes.entries()) makeSampleTree(cluster.root(node), { seed: place, files: 50 });
+}, LONG);
+afterAll(() => cluster?.stop(), LONG);
+
+const holder = async (): Promise<unknown> => ((await cluster.does('status')).lock as { holder: unknown }).holder;
+const inSnapshot = ({ progress }: OperationStatus): boolean => progress?.phase === 'snapshot';
+
+/** Ends when the operation has; the cluster must be free then. */
+async function ending(id: string, name: string): Promise<OperationStatus> {
+  const ended = await cluster.end(id);
+  if (process.env.HOMARUS_RECORD) {
+    const history = await cluster.client.workflow.getHandle(id).fetchHistory();
+    const file = new URL(`../histories/${name}.json`, import.meta.url);
+    const text = JSON.stringify(JSON.parse(historyToJSON(history)));
+    writeFileSync(file, `${text.replaceAll(cluster.directory, '/cluster').replaceAll(`@${hostname()}`, '@host')}\n`);
+  }
+  return ended;
+}
+
+/** What takes a node some time, so that the test comes in between. */
+const give = (node: string): void => writeFileSync(join(cluster.root(node), 'new'), randomBytes(20_000_000));
+
+test(
+  'a backup, a restore, a cleanup and a lock succeed',
+  async () => {
+    expect(await ending(await cluster.begins('backup'), 'backup-succeeded')).toMatchObject({ state: 'succeeded' });
+    expect(await ending(await cluster.begins('backup'), 'backup-unchanged')).toMatchObject({ state: 'succeeded' });
+    rmSync(join(cluster.root('n2'), 'data'), { recursive: true });
+    const restore = await cluster.begins('restore', 'latest', '--yes');
+    expect(await ending(restore, 'restore-succeeded')).toMatchObject({ state: 'succeeded' });
+    const cleanup = await cluster.begins('cleanup', '--keep-last', '1', '--yes');
+    expect(await ending(cleanup, 'cleanup-succeeded')).toMatchObject({ state: 'succeeded' });
+    const { operation } = await cluster.does('lock', '--for', '1h');
+    const refused = await ending(await cluster.begins('backup'), 'backup-refused');
+    expect(refused).toMatchObject({ state: 'failed', error: { code: 'LockHeld' } });
+    await cluster.does('unlock');
+    expect(await ending(String(operation), 'lock-unlocked')).toMatchObject({ result: { ended: 'unlocked' } });
+  },
+  LONG,
+);
+
+test(
+  'a storage that does not answer costs a backup its lock, with the reason, and the next one succeeds',
+  async () => {
+    give('n1');
+    const id = await cluster.begins('backup');
+    await cluster.until(id, inSnapshot);
+    cluster.s3.kill('SIGSTOP');
+    const ended = await ending(id, 'backup-lock-lost');
+    cluster.s3.kill('SIGCONT');
+    expect(ended).toMatchObject({ state: 'failed', error: { code: 'LockLost' } });
+    expect(ended.error?.message).toMatch(
+      /lock of cluster east was lost at the storage: .*could not be refreshed for 8 s/,
+    );
+    await cluster.does('backup', '--wait-for-lock', '1m');
+    expect(await holder()).toBeNull();
+  },
+  LONG,
+);
+
+test(
+  'a node that is killed and does not come back costs a backup its lock, and is named',
+  async () => {
+    give('n3');
+    const id = await cluster.begins('backup');
+    await cluster.until(id, inSnapshot);
+    await cluster.kill('n3');
+    const ended = await ending(id, 'backup-node-lost');
+    expect(ended.error).toMatchObject({ code: 'LockLost', message: expect.stringContaining('node n3') });
+    expect(await holder()).toBeNull();
+    await cluster.launch('n3');
+    await cluster.does('backup');
+  },
+  LONG,
+);
+
+test(
+  'a cancelled backup ends as cancelled; one whose root is gone fails, naming it, and a restore makes the root again',
+  async () => {
+    give('n2');
+    const cancelled = await cluster.begins('backup');
+    await cluster.until(cancelled, inSnapshot);
+    cluster.process('n2').kill('SIGSTOP');
+    await cluster.does('cancel', cancelled, '--no-wait');
+    cluster.process('n2').kill('SIGCONT');
+    expect(await ending(cancelled, 'backup-cancelled')).toMatchObject({ state: 'cancelled' });
+
+    rmSync(cluster.root('n1'), { recursive: true });
+    const failed = await ending(await cluster.begins('backup'), 'backup-failed');
+    expect(failed.error).toMatchObject({ code: 'FileUnreadable', message: expect.stringContaining('node n1') });
+    expect(await holder()).toBeNull();
+
+    const restored = await ending(await cluster.begins('restore', 'latest', '--yes'), 'restore-whole-root');
+    expect(restored).toMatchObject({ state: 'succeeded' });
+  },
+  LONG,
+);
