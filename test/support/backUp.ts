@@ -1,0 +1,121 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type {
+  AttemptId,
+  BackupResult,
+  SnapshotReceipt,
+  StorageGrant,
+  UploadReceipt,
+} from '../../src/domain/operations.ts';
+import { finish } from '../../src/node/finish.ts';
+import type { JobContext } from '../../src/node/job.ts';
+import { restoreNode } from '../../src/node/restoreNode.ts';
+import type { RestoreCounts } from '../../src/node/restorer.ts';
+import type { NodeSettings } from '../../src/node/settings.ts';
+import type { SnapshotInput } from '../../src/node/snapshot.ts';
+import { snapshot } from '../../src/node/snapshot.ts';
+import { upload } from '../../src/node/uploader.ts';
+import { workDirectory } from '../../src/node/workDirectory.ts';
+import { commitBackup } from '../../src/storage/commitBackup.ts';
+import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
+import { planBackup } from '../../src/storage/planBackup.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+
+/** A node whose roots and state are below `base`, with one root named `data`. */
+export function givenNode(base: string, id = 'n1'): NodeSettings {
+  const path = join(base, id);
+  mkdirSync(path, { recursive: true });
+  return {
+    id,
+    az: '',
+    roots: [{ name: 'data', path, linkDir: join(path, '.homarus') }],
+    stateDir: join(base, 'state', id),
+  };
+}
+
+let operations = 0;
+
+export interface BackUpOptions {
+  nodes: NodeSettings[];
+  /** What the nodes open; `repository` unless it is given. */
+  asNode?: Repository;
+  snapshot?: Partial<SnapshotInput>;
+  /** Between the steps. */
+  beforeUpload?: () => void | Promise<void>;
+  beforeCommit?: () => void | Promise<void>;
+}
+
+export interface BackedUp {
+  receipt: BackupResult;
+  snapshots: SnapshotReceipt[];
+  uploads: UploadReceipt[];
+  grant: StorageGrant;
+}
+
+/** A whole backup as the workflow does it, in this process and without Temporal. */
+export async function backUp(repository: Repository, context: JobContext, options: BackUpOptions): Promise<BackedUp> {
+  const { nodes, asNode = repository } = options;
+  const operation = `backup-${++operations}`;
+  const started = new Date().toISOString();
+  const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'backup', by: 'test', since: started };
+  const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
+  const grant: StorageGrant = { attempt, storage: 'main', epoch, root: at.root.number, ttl: 60_000 };
+  const directory = join(nodes[0]!.stateDir, 'coordinator');
+  mkdirSync(directory, { recursive: true });
+  let committed: { backup: string; repository: string } | null = null;
+  try {
+    const snapshots: SnapshotReceipt[] = [];
+    for (const node of nodes) {
+      const input = { operation, epoch, node, host: 'test', root: at.root.number };
+      const select = { include: [], exclude: [] };
+      snapshots.push(await snapshot(asNode, { ...input, select, onUnreadable: 'fail', ...options.snapshot }, context));
+    }
+    await options.beforeUpload?.();
+    const plan = await planBackup(repository, { grant, snapshots }, { directory });
+    const uploads: UploadReceipt[] = [];
+    for (const { node: id, list } of plan.wanted) {
+      const node = nodes.find((one) => one.id === id)!;
+      const work = workDirectory(node.stateDir, { operation, epoch });
+      uploads.push(await upload(asNode, { node: id, operation, epoch, wanted: list, workDirectory: work }, context));
+    }
+    await options.beforeCommit?.();
+    const commit = {
+      grant,
+      id: `${String(epoch).padStart(16, '0')}-${String(operations).padStart(16, '0')}`,
+      nonce: `${operation}-commit`,
+      label: '',
+      attempt: 1,
+      started,
+      snapshots,
+      uploads,
+      orphans: plan.orphans,
+      plugin: { name: 'files', version: 1, data: null },
+    };
+    const { receipt, id, repository: repositoryId } = await commitBackup(repository, commit, { directory });
+    committed = { backup: id, repository: repositoryId };
+    return { receipt, snapshots, uploads, grant };
+  } finally {
+    for (const node of nodes) finish({ node, operation, committed });
+    if (!committed) await releaseLock(repository, epoch, `${operation}-release`);
+  }
+}
+
+/** Restores a backup of `from` into the roots of `node`. */
+export function restoreTo(
+  repository: Repository,
+  context: JobContext,
+  backup: string,
+  node: NodeSettings,
+  from = node.id,
+): Promise<RestoreCounts> {
+  const input = {
+    operation: `restore-${++operations}`,
+    node,
+    backup,
+    from,
+    paths: [],
+    to: null,
+    verifyExisting: false,
+  };
+  return restoreNode(repository, input, context);
+}
