@@ -116,8 +116,9 @@ export class FileStore implements ObjectStore {
       .sort((a, b) => (a < b ? -1 : 1));
     const { after } = options;
     for (const name of names) {
-      if (!name.startsWith(prefix) && !prefix.startsWith(name)) continue;
-      if (name.endsWith('/')) {
+      const isFolder = name.endsWith('/');
+      if (!name.startsWith(prefix) && !(isFolder && prefix.startsWith(name))) continue;
+      if (isFolder) {
         if (after !== undefined && name < after && !after.startsWith(name)) continue;
         yield* this.#listFolder(name, prefix, options);
       } else if (after === undefined || name > after) {

@@ -1,5 +1,6 @@
 import { HomarusError } from '../../src/domain/errors.ts';
-import type { ByteRange, ListedObject, ObjectStat, ObjectStore } from '../../src/storage/objectStore.ts';
+import type { ByteRange, CallOptions, ListedObject, ObjectStat, ObjectStore } from '../../src/storage/objectStore.ts';
+import { checkKey } from '../../src/storage/objectStore.ts';
 
 export type Verb = 'create' | 'overwrite' | 'read' | 'stat' | 'list' | 'remove' | 'removeUnfinished' | 'now';
 
@@ -32,8 +33,14 @@ export class ScriptedStore implements ObjectStore {
     this.#script.push({ fits: (call) => call.verb === verb && call.key.startsWith(prefix), handler });
   }
 
-  create(key: string, body: Uint8Array | AsyncIterable<Uint8Array>): Promise<'created' | 'exists'> {
+  async create(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: CallOptions = {},
+  ): Promise<'created' | 'exists'> {
+    checkKey(key);
     return this.#call('create', key, async () => {
+      options.signal?.throwIfAborted();
       const parts: Uint8Array[] = [];
       if (body instanceof Uint8Array) parts.push(body);
       else for await (const part of body) parts.push(Buffer.from(part));

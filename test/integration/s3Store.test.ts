@@ -1,0 +1,189 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { S3Server } from '../../src/servers.ts';
+import { startS3 } from '../../src/servers.ts';
+import { createRepository } from '../../src/storage/create.ts';
+import type { ObjectStore } from '../../src/storage/objectStore.ts';
+import { openStore } from '../../src/storage/openStore.ts';
+import { describeStore } from '../storage/objectStore.contract.ts';
+
+const LONG = 120_000;
+let directory: string;
+let server: S3Server;
+let prefixes = 0;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'homarus-s3-'));
+  mkdirSync(join(directory, 'objects'));
+  server = await startS3({
+    dir: join(directory, 'objects'),
+    logFile: join(directory, 's3.log'),
+    report: () => undefined,
+  });
+  const { endpoint, region, accessKeyId, secretAccessKey } = server;
+  process.env.TEST_S3_ID = accessKeyId;
+  process.env.TEST_S3_KEY = secretAccessKey;
+  const client = new S3Client({
+    endpoint,
+    region,
+    credentials: { accessKeyId, secretAccessKey },
+    forcePathStyle: true,
+  });
+  await client.send(new CreateBucketCommand({ Bucket: 'backups' }));
+  client.destroy();
+}, LONG);
+afterAll(async () => {
+  await server?.stop();
+  rmSync(directory, { recursive: true, force: true });
+}, LONG);
+
+const opened = (prefix: string, more: object = {}): ObjectStore =>
+  openStore({
+    type: 's3',
+    bucket: 'backups',
+    prefix,
+    region: server.region,
+    endpoint: server.endpoint,
+    pathStyle: true,
+    credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_KEY' },
+    timeouts: { retryFor: 2_000, stall: 1_000, connect: 1_000 },
+    ...more,
+  });
+
+describeStore(
+  'in a bucket of a real S3 server',
+  async () => {
+    const prefix = `contract/${++prefixes}`;
+    const stores = [opened(prefix), opened(prefix)] as const;
+    return {
+      store: stores[0],
+      other: stores[1],
+      close: async () => {
+        await Promise.all(stores.map((store) => store.close()));
+      },
+    };
+  },
+  60_000,
+);
+
+describe('a bucket', () => {
+  test(
+    'takes a repository: the server keeps its word about racing writers',
+    async () => {
+      const store = opened('probed');
+      const { repository } = await createRepository(store, { cluster: 'east' });
+      expect(repository.parameters.cluster).toBe('east');
+      await store.close();
+    },
+    LONG,
+  );
+
+  test(
+    'that does not exist, or a key that is wrong, is told at once and by name',
+    async () => {
+      const gone = opened('x', { bucket: 'no-such-bucket' });
+      await expect(gone.create('a', Buffer.from('x'))).rejects.toMatchObject({
+        message: expect.stringContaining('no-such-bucket'),
+      });
+      process.env.TEST_S3_WRONG = 'wrong';
+      const wrong = opened('x', { credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_WRONG' } });
+      await expect(wrong.create('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'StoreForbidden' });
+      await Promise.all([gone.close(), wrong.close()]);
+    },
+    LONG,
+  );
+
+  test(
+    'lists more than a page of keys',
+    async () => {
+      const store = opened('many');
+      const keys = Array.from({ length: 1_050 }, (_, place) => `k/${String(place).padStart(5, '0')}`);
+      for (let at = 0; at < keys.length; at += 50) {
+        await Promise.all(keys.slice(at, at + 50).map((key) => store.create(key, Buffer.from('x'))));
+      }
+      const listed: string[] = [];
+      for await (const { key } of store.list('k/')) listed.push(key);
+      expect(listed).toEqual(keys);
+      await store.remove(keys);
+      for await (const { key } of store.list('k/')) throw new Error(`${key} is still listed`);
+      await store.close();
+    },
+    LONG,
+  );
+});
+
+/** A server that answers as it is told: what a real one does not do on command. */
+async function answering(answers: number[]): Promise<{ endpoint: string; asked: () => number; close(): void }> {
+  let asked = 0;
+  const faulty = createServer((request, response) => {
+    request.resume();
+    const status = answers[Math.min(asked++, answers.length - 1)] as number;
+    // 0: it takes the request and never answers.
+    if (status !== 0) response.writeHead(status, { etag: '"x"' }).end();
+  });
+  await new Promise<void>((resolve) => faulty.listen(0, '127.0.0.1', resolve));
+  const { port } = faulty.address() as AddressInfo;
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    asked: () => asked,
+    close: () => {
+      faulty.closeAllConnections();
+      faulty.close();
+    },
+  };
+}
+
+describe('a request', () => {
+  test.each([
+    [[500, 200], 2],
+    [[503, 429, 200], 3],
+    [[0, 200], 2],
+  ])(
+    'that is answered %j is repeated until it succeeds',
+    async (answers, times) => {
+      const faulty = await answering(answers);
+      const store = opened('x', {
+        endpoint: faulty.endpoint,
+        timeouts: { retryFor: 20_000, stall: 500, connect: 1_000 },
+      });
+      expect(await store.create('a', Buffer.from('x'))).toBe('created');
+      expect(faulty.asked()).toBe(times);
+      await store.close();
+      faulty.close();
+    },
+    LONG,
+  );
+
+  test(
+    'that is forbidden is not repeated',
+    async () => {
+      const faulty = await answering([403]);
+      const store = opened('x', { endpoint: faulty.endpoint });
+      await expect(store.create('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'StoreForbidden' });
+      expect(faulty.asked()).toBe(1);
+      await store.close();
+      faulty.close();
+    },
+    LONG,
+  );
+
+  test(
+    'that nobody answers is given up after its time, and the storage is named',
+    async () => {
+      const faulty = await answering([500]);
+      const store = opened('x', { endpoint: faulty.endpoint, timeouts: { retryFor: 500, stall: 500, connect: 500 } });
+      await expect(store.read('a')).rejects.toMatchObject({
+        code: 'StoreUnreachable',
+        message: expect.stringContaining('s3://backups/x'),
+      });
+      await store.close();
+      faulty.close();
+    },
+    LONG,
+  );
+});
