@@ -1,0 +1,30 @@
+import { expect, test } from '@jest/globals';
+import { matchNodes } from '../../src/domain/matchNodes.ts';
+
+const nodes = (...named: string[]) => named.map((text) => ({ id: text.split('@')[0]!, az: text.split('@')[1] ?? '' }));
+const pairs = (from: string[], to: string[], only?: string[]): string[] =>
+  matchNodes(nodes(...from), nodes(...to), only).map((pair) => `${pair.from}>${pair.to}`);
+
+test('nodes take over what had their id', () => {
+  expect(pairs(['a', 'b'], ['b', 'a', 'c'])).toEqual(['a>a', 'b>b']);
+});
+
+test('a renamed node takes over what was alone in its availability zone', () => {
+  expect(pairs(['a@x', 'b@y'], ['new@y', 'a@x'])).toEqual(['a>a', 'b>new']);
+  expect(pairs(['b@y', 'a@x'], ['p@x', 'q@y'])).toEqual(['b>q', 'a>p']);
+});
+
+test('zones are matched by name, never by rank, and never where it is not clear', () => {
+  expect(() => pairs(['a@x', 'b@y'], ['p@v', 'q@w'])).toThrow(
+    /can take the files of a, b, by id or by availability zone: the backup has a \(az x\), b \(az y\)/,
+  );
+  expect(() => pairs(['a@x', 'b@x'], ['p@x', 'q@x'])).toThrow(/can take the files of a, b/);
+  expect(() => pairs(['a@x', 'b@x'], ['a@x'])).toThrow(/can take the files of b/);
+  expect(() => pairs(['a'], ['p'])).toThrow(/can take the files of a/);
+});
+
+test('with chosen nodes only those need a match', () => {
+  expect(pairs(['a', 'b', 'gone'], ['a', 'b'], ['b'])).toEqual(['b>b']);
+  expect(() => pairs(['a'], ['a', 'c'], ['c'])).toThrow(/the backup has nothing for node c/);
+  expect(() => pairs(['a'], ['a'], ['z'])).toThrow('node: there is no z in the cluster; it has a');
+});
