@@ -20,7 +20,7 @@ import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
-import { backUp, givenNode, restoreTo } from '../support/backUp.ts';
+import { backUp, givenNode, remove, restoreTo } from '../support/backUp.ts';
 import { givenContext } from '../support/jobs.ts';
 import { smallParameters } from '../support/storeTree.ts';
 import type { Tree } from '../support/trees.ts';
@@ -127,6 +127,19 @@ describe('a second backup', () => {
     const fresh = await createRepository(another, { cluster: 'east', ...smallParameters });
     const { uploads } = await backUp(fresh.repository, jobs.context, { nodes: [node] });
     expect(uploads[0]?.bytes).toBeGreaterThan(900_000);
+  });
+
+  test('stores again what went with the backup that the node remembers, without reading it', async () => {
+    makeTree(root(), sample);
+    const { receipt } = await backUp(repository, jobs.context, { nodes: [node] });
+    await remove(repository, receipt.backup, base);
+    expect(packs()).toEqual([]);
+    const again = await backUp(repository, jobs.context, { nodes: [node] });
+    expect(again.snapshots[0]).toMatchObject({ hashedBytes: 0, linked: 7 });
+    expect(again.uploads[0]?.bytes).toBeGreaterThan(900_000);
+    const target = givenNode(join(base, 'other'));
+    await restoreTo(repository, jobs.context, again.receipt.backup, target);
+    expect(compareTrees(root(), target.roots[0]!.path)).toEqual([]);
   });
 
   test('of a changed file stores that file alone', async () => {

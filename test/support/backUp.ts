@@ -16,6 +16,7 @@ import type { SnapshotInput } from '../../src/node/snapshot.ts';
 import { snapshot } from '../../src/node/snapshot.ts';
 import { upload } from '../../src/node/uploader.ts';
 import { workDirectory } from '../../src/node/workDirectory.ts';
+import { cleanUp } from '../../src/storage/cleanUp.ts';
 import { commitBackup } from '../../src/storage/commitBackup.ts';
 import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
 import { planBackup } from '../../src/storage/planBackup.ts';
@@ -118,4 +119,15 @@ export function restoreTo(
     verifyExisting: false,
   };
   return restoreNode(repository, input, context);
+}
+
+/** Deletes a backup, and what no other needs. */
+export async function remove(repository: Repository, backup: string, directory: string): Promise<void> {
+  const operation = `cleanup-${++operations}`;
+  const since = new Date().toISOString();
+  const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'cleanup', by: 'test', since };
+  const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
+  const grant: StorageGrant = { attempt, storage: 'main', epoch, root: at.root.number, ttl: 60_000 };
+  const input = { grant, nonce: `${operation}-commit`, request: { backups: [backup] } };
+  await cleanUp(repository, input, { retention: {}, directory, now: Date.now() });
 }

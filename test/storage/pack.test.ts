@@ -1,0 +1,182 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { keys } from '../../src/domain/documents.ts';
+import { ChunkIndex, joinIndexes, writeIndex } from '../../src/storage/chunkIndex.ts';
+import { ChunkReader } from '../../src/storage/chunkReader.ts';
+import { blake3 } from '../../src/storage/hash.ts';
+import { newPackId } from '../../src/storage/ids.ts';
+import type { PackRef } from '../../src/storage/pack.ts';
+import { ENTRY_BYTES, openPackBlock, PackBuilder, readEntry, readPackFooter } from '../../src/storage/pack.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import { givenRepository } from './given.ts';
+import type { ScriptedStore } from './scripted.ts';
+
+let store: ScriptedStore;
+let repository: Repository;
+beforeEach(async () => {
+  ({ store, repository } = await givenRepository());
+});
+
+const BLOCK = 4_096;
+const hashOf = (content: Buffer): Buffer => blake3.hash([content]);
+const contents = fc.uniqueArray(
+  fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.tuple(fc.integer({ min: 1, max: 9_000 }), fc.nat(255)).map(([size, byte]) => new Uint8Array(size).fill(byte)),
+  ),
+  { selector: (bytes) => Buffer.from(bytes).toString('hex'), maxLength: 30 },
+);
+
+async function stored(all: readonly Buffer[]): Promise<{ pack: PackRef; entries: Buffer }> {
+  const id = newPackId(1);
+  const builder = new PackBuilder(repository.sealing, id, { block: BLOCK, level: 1 });
+  for (const content of all) builder.add(hashOf(content), content);
+  const { body, footer, chunks, entries } = builder.finish();
+  await repository.store.create(keys.pack(id), body);
+  return { pack: { id, length: body.length, footer, chunks }, entries };
+}
+
+describe('a pack', () => {
+  test('gives back every chunk, and its footer says what an index would', async () => {
+    await fc.assert(
+      fc.asyncProperty(contents, async (all) => {
+        const buffers = all.map((bytes) => Buffer.from(bytes));
+        const { pack, entries } = await stored(buffers);
+        const footer = await readPackFooter(repository, pack);
+        expect(footer).toEqual({ footer: pack.footer, chunks: buffers.length, entries: expect.any(Buffer) });
+        const body = (await store.read(keys.pack(pack.id))) as Buffer;
+        const byHash = new Map(buffers.map((content) => [hashOf(content).toString('hex'), content]));
+        for (const list of [entries, footer.entries]) {
+          for (let at = 0; at < list.length; at += ENTRY_BYTES) {
+            const { offset, stored: length, inner, length: size } = readEntry(list, at);
+            const block = openPackBlock(repository.sealing, pack.id, offset, body.subarray(offset, offset + length));
+            const content = byHash.get(list.toString('hex', at, at + 32));
+            expect(block.subarray(inner, inner + size).equals(content as Buffer)).toBe(true);
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('of which any bit was flipped, or any end cut off, is refused by name wherever it is read', async () => {
+    const all = Array.from({ length: 40 }, (_, place) => Buffer.alloc(place * 97, place));
+    const { pack, entries } = await stored(all);
+    const key = keys.pack(pack.id);
+    const body = (await store.read(key)) as Buffer;
+    const readAll = async (bytes: Buffer): Promise<void> => {
+      store.put(key, bytes);
+      await readPackFooter(repository, { ...pack, length: bytes.length });
+      for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
+        const { offset, stored: length } = readEntry(entries, at);
+        openPackBlock(repository.sealing, pack.id, offset, bytes.subarray(offset, offset + length));
+      }
+    };
+    await readAll(body);
+    const damaged = expect.objectContaining({ message: expect.stringContaining(key) });
+    // Bytes 7 to 11 of the header are reserved.
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 12, max: body.length - 1 }), fc.nat(7), async (at, bit) => {
+        const flipped = Buffer.from(body);
+        flipped[at]! ^= 1 << bit;
+        await expect(readAll(flipped)).rejects.toEqual(damaged);
+      }),
+      { numRuns: 150 },
+    );
+    for (const length of [0, 5, 12, 19, body.length - 1]) {
+      await expect(readAll(body.subarray(0, length))).rejects.toEqual(damaged);
+    }
+  });
+
+  test('under the name of another, or of another repository, is refused', async () => {
+    const { pack } = await stored([Buffer.from('content')]);
+    const body = (await store.read(keys.pack(pack.id))) as Buffer;
+    const other = newPackId(1);
+    store.put(keys.pack(other), body);
+    await expect(readPackFooter(repository, { ...pack, id: other })).rejects.toMatchObject({ code: 'ObjectDamaged' });
+    const foreign = await givenRepository();
+    foreign.store.put(keys.pack(pack.id), body);
+    await expect(readPackFooter(foreign.repository, pack)).rejects.toMatchObject({ code: 'ObjectDamaged' });
+  });
+});
+
+describe('an index', () => {
+  const COUNT = 6_000;
+  const hashes = Array.from({ length: COUNT }, (_, place) => hashOf(Buffer.from(`${place}`))).sort(Buffer.compare);
+  const packs = [0, 1].map((place) => ({ id: newPackId(place + 1), length: 10, footer: 5, chunks: COUNT / 2 }));
+  const given = async (own: Buffer[]): Promise<ChunkIndex> => {
+    const entries = own.map((hash, place) => {
+      const entry = Buffer.alloc(ENTRY_BYTES);
+      hash.copy(entry);
+      for (const [at, field] of [place % 2, place, 7, 1, 2].entries()) entry.writeUInt32LE(field, 32 + at * 4);
+      return entry;
+    });
+    return ChunkIndex.open(repository, await writeIndex(repository, 3, [Buffer.concat(entries)], packs));
+  };
+
+  test('finds what it was given, and nothing else', async () => {
+    const index = await given(hashes);
+    for (const place of [0, 1, 1_259, 1_260, 1_261, 3_333, COUNT - 1]) {
+      expect(await index.find(hashes[place]!)).toEqual({
+        pack: packs[place % 2],
+        offset: place,
+        stored: 7,
+        inner: 1,
+        length: 2,
+      });
+    }
+    for (const missing of [Buffer.alloc(32), Buffer.alloc(32, 255), hashOf(Buffer.from('no'))]) {
+      expect(await index.find(missing)).toBeUndefined();
+    }
+  });
+
+  test('is joined with what is wanted: the first that has a chunk answers', async () => {
+    const [low, high] = [
+      await given(hashes.filter((_, place) => place % 3 === 0)),
+      await given(hashes.filter((_, place) => place % 2 === 0)),
+    ];
+    const found: (ChunkIndex | undefined)[] = [];
+    for await (const { record, index } of joinIndexes([Buffer.concat(hashes)], 32, [low, high])) {
+      expect(record.equals(hashes[found.length]!)).toBe(true);
+      found.push(index);
+    }
+    expect(found).toEqual(hashes.map((_, place) => (place % 3 === 0 ? low : place % 2 === 0 ? high : undefined)));
+  });
+
+  test('has only those pages read that a sparse wish needs', async () => {
+    const index = await given(hashes);
+    store.calls.length = 0;
+    for await (const { location } of joinIndexes([Buffer.concat([hashes[10]!, hashes[11]!, hashes[5_000]!])], 32, [
+      index,
+    ])) {
+      expect(location).toBeDefined();
+    }
+    expect(store.calls.filter(({ verb }) => verb === 'read').length).toBe(2);
+  });
+
+  test('that is not the one that the root names is refused', async () => {
+    const index = await given(hashes.slice(0, 10));
+    const wrong = { ...index.ref, hash: '00'.repeat(32) };
+    await expect(ChunkIndex.open(repository, wrong)).rejects.toMatchObject({ code: 'ObjectDamaged' });
+    await store.remove([keys.index(index.ref.id)]);
+    await expect(ChunkIndex.open(repository, index.ref)).rejects.toMatchObject({ code: 'ObjectMissing' });
+  });
+});
+
+test('a chunk is read through the index, and refused when the pack has something else in its place', async () => {
+  const content = Buffer.from('what is wanted');
+  const { pack, entries } = await stored([content, Buffer.from('something else')]);
+  const sorted = [entries.subarray(0, ENTRY_BYTES), entries.subarray(ENTRY_BYTES)].sort(Buffer.compare);
+  const open = async (list: Buffer): Promise<ChunkReader> =>
+    new ChunkReader(repository, [await ChunkIndex.open(repository, await writeIndex(repository, 1, [list], [pack]))]);
+  const reader = await open(Buffer.concat(sorted));
+  expect(await reader.read(hashOf(content), content.length)).toEqual(content);
+  await expect(reader.read(hashOf(Buffer.from('no')), 2)).rejects.toMatchObject({ code: 'ObjectMissing' });
+  // Hashes of one, places of the other.
+  const swapped = Buffer.concat(
+    sorted.map((entry, place) => Buffer.concat([entry.subarray(0, 32), sorted[1 - place]!.subarray(32)])),
+  );
+  await expect((await open(swapped)).read(hashOf(content), content.length)).rejects.toMatchObject({
+    code: 'ObjectDamaged',
+  });
+});
