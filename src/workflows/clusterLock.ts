@@ -36,11 +36,15 @@ export async function withClusterLock<T>(plan: LockPlan, body: (locked: Locked) 
   const held = new Held(plan);
   try {
     const locked = await held.acquire();
-    return await held.work.run(() => body(locked));
-  } catch (error) {
-    throw held.explain(error);
-  } finally {
+    const answer = await held.work.run(() => body(locked));
     await CancellationScope.nonCancellable(() => held.release());
+    return answer;
+  } catch (error) {
+    await CancellationScope.nonCancellable(async () => {
+      await held.endKeepers();
+      await held.release();
+    });
+    throw held.explain(error);
   }
 }
 
@@ -56,6 +60,7 @@ class Held {
   #storage: StorageGrant | undefined;
   readonly #nodes = new Map<string, NodeGrant>();
   #storageAsked = false;
+  #released = false;
   readonly #nodesAsked = new Set<string>();
 
   constructor(plan: LockPlan) {
@@ -112,7 +117,8 @@ class Held {
 
   #keep(what: string, keep: () => Promise<unknown>): void {
     const keeping = this.#keepers.run(keep).catch((error: unknown) => {
-      if (this.#keepers.consideredCancelled) return;
+      // What is freed need not be kept.
+      if (this.#released || this.#keepers.consideredCancelled) return;
       this.#lost ??= { error, what };
       this.work.cancel();
     });
@@ -130,10 +136,15 @@ class Held {
     return failure('LockLost', `the lock of cluster ${cluster} was lost at ${what}: ${reason}`, cause);
   }
 
-  /** Ends the keepers, then frees every part that was asked for, nodes first: they confirm that they stopped. */
-  async release(): Promise<void> {
+  /** Before another attempt. After a success they end with the workflow, which saves its history a dozen events. */
+  async endKeepers(): Promise<void> {
     this.#keepers.cancel();
     await Promise.all(this.#keeping);
+  }
+
+  /** Frees every part that was asked for, nodes first: they confirm that they stopped. */
+  async release(): Promise<void> {
+    this.#released = true;
     const settings = this.#settings;
     if (settings !== undefined) {
       const { attempt, committed } = this.#plan;
