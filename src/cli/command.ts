@@ -5,7 +5,7 @@ import type { Answer } from './output.ts';
 
 /** One command: how it is written, what it says of itself, what it does. */
 export interface Spec<O = object, A extends unknown[] = []> {
-  /** As commander reads it, e.g. `show <backup>`. */
+  /** As commander reads it, e.g. `show <backup>`; `[backup=latest]` has a default. */
   readonly usage: string;
   readonly summary: string;
   /** What one must know beyond the summary. */
@@ -54,11 +54,15 @@ function built(entry: Group['commands'][number], run: Run): Command {
 }
 
 function single(spec: AnySpec, run: Run): Command {
-  const [name = '', ...args] = spec.usage.split(' ');
-  const command = new Command(name)
+  const [title = '', ...args] = spec.usage.split(' ');
+  const command = new Command(title)
     .summary(spec.summary)
     .description([spec.summary, spec.details].filter(Boolean).join('\n\n'));
-  for (const arg of args) command.argument(arg);
+  for (const arg of args) {
+    const [, name, preset] = /^\[([^=]+)=(.+)\]$/.exec(arg) ?? [];
+    if (name === undefined) command.argument(arg);
+    else command.argument(`[${name}]`, '', preset);
+  }
   for (const option of spec.options ?? []) command.addOption(option);
   command.addHelpText('after', `\nExample:\n  ${spec.example}`);
   return command.action(() => run(spec, command));

@@ -180,6 +180,32 @@ test(
 );
 
 test(
+  'the facade starts one backup for one key, and shows it until it ends',
+  async () => {
+    await cluster.launch('api');
+    const post = async () => {
+      const answer = await fetch(`${cluster.api}/v1/backups`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': 'tonight' },
+        body: JSON.stringify({ label: 'by REST' }),
+      });
+      expect(answer.status).toBe(202);
+      return ((await answer.json()) as { operation: string }).operation;
+    };
+    const id = await post();
+    expect(await post()).toBe(id);
+    const shown = async () => (await (await fetch(`${cluster.api}/v1/operations/${id}`)).json()) as { state: string };
+    expect(['running', 'succeeded']).toContain((await shown()).state);
+    await cluster.end(id);
+    expect(await shown()).toMatchObject({ state: 'succeeded', kind: 'backup', result: { nodes: 3 } });
+    const { backups } = (await (await fetch(`${cluster.api}/v1/backups`)).json()) as { backups: { label: string }[] };
+    expect(backups.filter(({ label }) => label === 'by REST').length).toBe(1);
+    expect((await fetch(`${cluster.api}/ready`)).status).toBe(200);
+  },
+  LONG,
+);
+
+test(
   'extract, list, show and ls need no Temporal',
   async () => {
     await cluster.does('backup');
@@ -188,7 +214,7 @@ test(
       const to = join(cluster.directory, 'extracted');
       await cluster.does('extract', 'latest', '--node', 'n2', '--to', to);
       expect(differences(fingerprint(cluster.root('n2')), fingerprint(to)).filter((path) => path !== '')).toEqual([]);
-      expect((await listed()).length).toBe(1);
+      expect((await listed()).length).toBe(2);
       const { entries } = (await cluster.does('ls', 'latest', 'log', '--node', 'n1')) as {
         entries: { path: string }[];
       };

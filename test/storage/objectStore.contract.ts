@@ -55,6 +55,21 @@ export function describeStore(name: string, given: () => Promise<GivenStore>, ti
       expect(await store.create('streamed', parts())).toBe('exists');
     });
 
+    it('stores what is large, in one piece', async () => {
+      const body = Buffer.alloc(64 * 1024 * 1024, randomBytes(1_000));
+      expect(await store.create('large', body)).toBe('created');
+      expect((await other.read('large'))?.equals(body)).toBe(true);
+    });
+
+    it('takes keys with every character that a key may have', async () => {
+      const key = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ/abcdefghijklmnopqrstuvwxyz/0123456789/._~:+=@-';
+      expect(await store.create(key, Buffer.from('x'))).toBe('created');
+      expect(await text(key)).toBe('x');
+      expect(await all('')).toEqual([key]);
+      await store.remove([key]);
+      expect(await all('')).toEqual([]);
+    });
+
     it('leaves what is there when it is created again', async () => {
       await store.create('a', Buffer.from('first'));
       expect(await other.create('a', Buffer.from('second'))).toBe('exists');
@@ -63,7 +78,7 @@ export function describeStore(name: string, given: () => Promise<GivenStore>, ti
 
     it('tells exactly one of racing creators that it created', async () => {
       const answers = await Promise.all(
-        Array.from({ length: 16 }, (_, place) => (place % 2 ? store : other).create('race', Buffer.from(`${place}`))),
+        Array.from({ length: 20 }, (_, place) => (place % 2 ? store : other).create('race', Buffer.from(`${place}`))),
       );
       expect(answers.filter((answer) => answer === 'created').length).toBe(1);
       expect(await text('race')).toBe(`${answers.indexOf('created')}`);

@@ -11,7 +11,7 @@ import { connectTemporal } from '../../src/client/connect.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import { operationStatus } from '../../src/client/progress.ts';
 import type { S3Server, TemporalServer } from '../../src/servers.ts';
-import { startS3, startTemporal } from '../../src/servers.ts';
+import { freePort, startS3, startTemporal } from '../../src/servers.ts';
 
 /** Our processes run from the build, as users run them: starting them is quick, and threads find their modules. */
 const built = (path: string): string => new URL(`../../dist/${path}`, import.meta.url).href;
@@ -42,6 +42,7 @@ export class TestCluster {
   #s3: S3Server | undefined;
   #connection: Connection | undefined;
   #client: Client | undefined;
+  #apiPort = 0;
   #starts = 0;
 
   private constructor(options: ClusterOptions) {
@@ -72,6 +73,10 @@ export class TestCluster {
     return this.#s3 as S3Server;
   }
 
+  get api(): string {
+    return `http://127.0.0.1:${this.#apiPort}`;
+  }
+
   get client(): Client {
     return this.#client as Client;
   }
@@ -80,20 +85,20 @@ export class TestCluster {
     return this.#processes.get(name) as StackProcess;
   }
 
-  /** `coordinator`, or the id of a node. */
+  /** `coordinator`, `api`, or the id of a node. */
   async launch(name: string): Promise<void> {
     const { startHomarus, ready } = (await import(
       built('cli/devStack.js')
     )) as typeof import('../../src/cli/devStack.ts');
     const isNode = this.nodes.includes(name);
-    const args = isNode ? ['node', '--node', name] : ['coordinator'];
+    const args = isNode ? ['node', '--node', name] : [name];
     const child = startHomarus([...args, '--config', this.configFile], {
       name,
       logFile: join(this.directory, `${name}.${++this.#starts}.log`),
       env: this.#env,
     });
     this.#processes.set(name, child);
-    await ready(child, isNode ? 'node started' : 'coordinator started');
+    await ready(child, isNode ? 'node started' : name === 'api' ? 'facade started' : 'coordinator started');
   }
 
   /** Kills it as the system does when memory is short. */
@@ -180,6 +185,7 @@ export class TestCluster {
 
   async #start(): Promise<void> {
     for (const node of this.nodes) mkdirSync(this.root(node), { recursive: true });
+    this.#apiPort = await freePort();
     await Promise.all([this.#startTemporal(), this.#options.storage === 's3' ? this.#startS3() : undefined]);
     writeFileSync(this.configFile, JSON.stringify(this.#config(), null, 2));
     const { client, connection } = await connectTemporal({
@@ -242,6 +248,7 @@ export class TestCluster {
       storages: { main },
       nodes: this.nodes.map((id, place) => ({ id, az: `az-${place + 1}`, root: this.root(id) })),
       dataDir: join(this.directory, 'state'),
+      api: { port: this.#apiPort },
       ...(lock ? { lock } : {}),
       ...more,
     };
