@@ -17,6 +17,9 @@ export const log: Log = (level, message, fields = {}) => {
 /** Fields of Temporal's own messages that are noise, or a capability. */
 const unwanted = new Set(['taskToken', 'sdkComponent', 'namespace', 'isLocal', 'taskQueue']);
 
+/** Messages that say that a worker of ours does what it is meant to. */
+const NOISE = /^No (workflows|Nexus services) registered, not polling/;
+
 let installed = false;
 
 /** Gives Temporal's runtime our logger; once in a process, before any worker or connection. */
@@ -26,6 +29,7 @@ export function installRuntime(): void {
   Runtime.install({
     shutdownSignals: [],
     logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      if (NOISE.test(message)) return;
       const known: Record<string, LogLevel> = { TRACE: 'debug', DEBUG: 'debug', WARN: 'warn', ERROR: 'error' };
       const fields = Object.entries(meta ?? {}).filter(([name]) => !unwanted.has(name));
       log(

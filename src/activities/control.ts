@@ -3,7 +3,7 @@ import type { NodeLease } from '../node/lease.ts';
 import type { Log } from '../telemetry.ts';
 import { toFailure } from './boundary.ts';
 import type { Liveness } from './liveness.ts';
-import { pause } from './pause.ts';
+import { pause, toldToEnd } from './pause.ts';
 
 /** What the node's own part of the lock needs. */
 export interface ControlDeps {
@@ -44,7 +44,7 @@ export function createControlActivities(deps: ControlDeps) {
         () => ({}),
         async (signal) => {
           for (;;) {
-            deps.lease.refresh(grant);
+            if (deps.lease.refresh(grant) === 'released') await toldToEnd(signal);
             await pause(deps.refreshMs, signal);
           }
         },

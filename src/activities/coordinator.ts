@@ -24,7 +24,7 @@ import type { SeenRoots } from '../storage/seen.ts';
 import { removeStaging } from '../storage/sweep.ts';
 import type { Log } from '../telemetry.ts';
 import type { Liveness } from './liveness.ts';
-import { pause } from './pause.ts';
+import { pause, toldToEnd } from './pause.ts';
 
 export interface CoordinatorDeps {
   /** Of one storage; the default one without a name. `BadInput` names the storages that exist. */
@@ -91,7 +91,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
             const answer = await refreshLock(repository, grant.epoch, holder, {
               signal: inTime,
             });
-            if (answer === 'released') return;
+            if (answer === 'released') await toldToEnd(signal);
             deadline = performance.now() + grant.ttl - refresh;
           } catch (error) {
             signal.throwIfAborted();

@@ -48,6 +48,8 @@ export class Liveness {
         return await body(signal);
       });
     } catch (error) {
+      // Nobody waits for an answer any more: its workflow has ended, or it was given to another worker.
+      if (beat.gone) throw new CompleteAsyncError();
       const reason = signal.aborted ? signal.reason : error;
       if (beat.cancelSeen && !context.cancellationSignal.aborted && (await beat.reportCancelled())) {
         // The SDK does not know of the cancellation yet and would record a failure.
@@ -70,6 +72,8 @@ class Beat {
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
   cancelSeen = false;
+  /** The server knows the activity no more. */
+  gone = false;
 
   constructor(options: LivenessOptions, context: Context, own: AbortController, progress: () => unknown) {
     this.#options = options;
@@ -134,7 +138,9 @@ class Beat {
         this.#own.abort(ApplicationFailure.retryable('the activity was reset or paused', 'WorkerRestarted'));
       }
     } catch (error) {
-      if ((error as { code?: unknown }).code === NOT_FOUND) this.#own.abort(new CancelledFailure('NOT_FOUND'));
+      if ((error as { code?: unknown }).code !== NOT_FOUND) return;
+      this.gone = true;
+      this.#own.abort(new CancelledFailure('NOT_FOUND'));
     }
   }
 }

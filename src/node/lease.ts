@@ -67,12 +67,14 @@ export class NodeLease {
   }
 
   /**
-   * `LockLost` when the lease ran out or another attempt holds the node; never grants anew. A restarted process takes
-   * the same lease up again.
+   * `released` when its own operation gave the node back. `LockLost` when the lease ran out or another attempt holds the
+   * node; never grants anew. A restarted process takes the same lease up again.
    */
-  refresh(grant: NodeGrant): void {
+  refresh(grant: NodeGrant): 'refreshed' | 'released' {
+    if (this.#state.holder === null && this.#state.grant === grant.grant) return 'released';
     this.check(grant);
     this.#renew({ ...this.#state });
+    return 'refreshed';
   }
 
   /** `LockLost` unless the lease is held by this very grant, and fresh. Asked before every destructive step. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -94,6 +94,27 @@ test(
     expect(await holder()).toBeNull();
     await cluster.launch('n3');
     await cluster.does('backup');
+  },
+  LONG,
+);
+
+test(
+  'a file that is rewritten while it is backed up costs an attempt, by name, and the next one succeeds',
+  async () => {
+    const busy = join(cluster.root('n2'), 'busy');
+    writeFileSync(busy, randomBytes(4_000_000));
+    const file = openSync(busy, 'r+');
+    const writer = setInterval(() => writeSync(file, randomBytes(8), 0, 8, 1_000_000), 1);
+    try {
+      const id = await cluster.begins('backup');
+      const second = await cluster.until(id, ({ progress }) => (progress?.attempt ?? 0) > 1);
+      clearInterval(writer);
+      expect(second.progress?.lastFailure).toMatch(/FileChanged: node n2, root data: .*busy.* was changed in place/);
+      expect(await ending(id, 'backup-two-attempts')).toMatchObject({ state: 'succeeded', result: { attempt: 2 } });
+    } finally {
+      clearInterval(writer);
+      closeSync(file);
+    }
   },
   LONG,
 );
