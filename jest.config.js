@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 const swc = { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'es6' } };
 const common = {
   testEnvironment: 'node',
+  // A machine that does other things too is slow, not wrong.
+  testTimeout: 60_000,
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', swc] },
   transformIgnorePatterns: ['/node_modules/'],

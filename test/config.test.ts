@@ -174,6 +174,11 @@ describe('what is refused, with the path of the field and what would be right:',
       /^storages\.main\.credentials: give accessKeyIdEnv and secretAccessKeyEnv, or file/,
     ],
     [
+      'a glob that leads out of the root',
+      { plugin: { options: { exclude: ['tmp', '../x'] } } },
+      /^plugin\.options\.exclude\[1\]: "\.\.\/x" matches nothing below a root/,
+    ],
+    [
       'a bucket that is missing',
       { storages: { main: { type: 's3' } } },
       'storages.main.bucket: is missing; expected string',

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import type {
   AttemptId,
@@ -12,6 +13,7 @@ import type {
   StorageGrant,
 } from '../domain/operations.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
+import { compileSelection } from '../node/select.ts';
 import { cleanUp } from '../storage/cleanUp.ts';
 import type { BackupCommit } from '../storage/commitBackup.ts';
 import { commitBackup } from '../storage/commitBackup.ts';
@@ -145,6 +147,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** Which backup is restored, and which node takes which; locks nothing. */
     planRestore: (input: { request: RestoreRequest }): Promise<RestorePlan> =>
       alive(async (signal) => {
+        checkTarget(input.request);
         const settings = deps.settings(input.request.storage);
         const repository = await deps.repository(settings.storage, { anyCluster: true, signal });
         return planRestore(repository, input.request, settings, { signal });
@@ -161,6 +164,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         }),
       ),
   };
+}
+
+/** What a node would refuse is refused before anything is locked. */
+function checkTarget({ to, paths = [] }: RestoreRequest): void {
+  if (to !== undefined && !isAbsolute(to)) {
+    throw new HomarusError('BadInput', `to: "${to}" means another directory on each machine; give an absolute path`);
+  }
+  compileSelection({ include: paths, exclude: [] });
 }
 
 function notRefreshed(grant: StorageGrant, cause: unknown): HomarusError {

@@ -17,6 +17,9 @@ const nonRetryableErrorTypes = ['PayloadsTooLarge'];
 /** No single activity is expected to take longer; the heartbeat finds the dead ones long before. */
 const LONGEST = '30 days';
 
+/** Of long work: restarts of its worker, and a storage that was away for the whole of its own patience. */
+const TRIES = 10;
+
 /** Short, on the coordinators' queue: the storage's part of the lock. */
 export const coordinatorStep: ActivityOptions = {
   ...WAIT,
@@ -30,7 +33,7 @@ export const coordinatorWork = (lock: LockTimes): ActivityOptions => ({
   ...WAIT,
   startToCloseTimeout: LONGEST,
   heartbeatTimeout: lock.heartbeat,
-  retry: { initialInterval: '1s', maximumInterval: '30s', nonRetryableErrorTypes },
+  retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: TRIES, nonRetryableErrorTypes },
 });
 
 /** A node that does not take its part of the lock within this time is down. */
@@ -61,7 +64,7 @@ export const nodeWork = (lock: LockTimes): ActivityOptions => ({
   ...WAIT,
   startToCloseTimeout: LONGEST,
   heartbeatTimeout: lock.heartbeat,
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', nonRetryableErrorTypes },
+  retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: TRIES, nonRetryableErrorTypes },
 });
 
 /** A node that stays silent for its lease's time counts as stopped. */

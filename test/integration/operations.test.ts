@@ -59,12 +59,44 @@ test(
     const result = await cluster.does('restore', 'latest', '--yes');
     expect(result).toMatchObject({ backup: newest!.name, removed: 1 });
     expect(lost(before)).toEqual([]);
+    for (const [wrong, text] of [
+      [['--to', 'relative'], 'to: "relative" means another directory on each machine'],
+      [['--path', '../x'], 'path: "../x" matches nothing below a root'],
+      [['--node', 'n9'], 'node: there is no n9 in the cluster; it has n1, n2, n3'],
+    ] as const) {
+      const { json } = await cluster.homarus('restore', 'latest', '--yes', ...wrong);
+      expect(json.error).toMatchObject({ code: 'BadInput', message: expect.stringContaining(text) });
+    }
 
     // Receipts only: neither the number of files nor their names are in a history.
     const history = await cluster.historyOf(second);
     expect(payloadsOf(history).length).toBeGreaterThan(20);
     expect(history.length).toBeLessThanOrEqual(120);
     expect(payloadsOf(history).filter((text) => /segment-|table-|commit-0001/.test(text))).toEqual([]);
+  },
+  LONG,
+);
+
+test(
+  'a part of a backup comes back where it is wanted, and nothing else is touched',
+  async () => {
+    const [n1] = prints();
+    rmSync(join(cluster.root('n1'), 'log'), { recursive: true });
+    rmSync(join(cluster.root('n1'), 'server.conf'));
+    rmSync(join(cluster.root('n2'), 'server.conf'));
+    writeFileSync(join(cluster.root('n1'), 'log-not'), 'stays');
+    const part = await cluster.does('restore', '--node', 'n1', '--path', 'log', '--path', 'none/**', '--yes');
+    expect(part).toMatchObject({ pairs: [{ from: 'n1', to: 'n1' }], removed: 0 });
+    const missing = differences(n1!, fingerprint(cluster.root('n1'))).filter((path) => path !== '');
+    expect(missing).toEqual(['log-not', 'server.conf']);
+
+    const to = join(cluster.directory, 'elsewhere');
+    await cluster.does('restore', 'latest', '--node', 'n2', '--to', to);
+    expect(differences(fingerprint(cluster.root('n2')), fingerprint(to)).filter((path) => path !== '')).toEqual([
+      'server.conf',
+    ]);
+    await cluster.does('restore', '--yes');
+    expect(differences(n1!, fingerprint(cluster.root('n1'))).filter((path) => path !== '')).toEqual([]);
   },
   LONG,
 );
