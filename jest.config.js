@@ -3,8 +3,6 @@ import { existsSync } from 'node:fs';
 const swc = { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'es6' } };
 const common = {
   testEnvironment: 'node',
-  // A machine that does other things too is slow, not wrong.
-  testTimeout: 60_000,
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', swc] },
   transformIgnorePatterns: ['/node_modules/'],
@@ -12,6 +10,8 @@ const common = {
 
 /** @type {import('jest').Config} */
 export default {
+  // A machine that does other things too is slow, not wrong. (A project's own time-out is not read.)
+  testTimeout: 60_000,
   projects: [
     {
       ...common,
