@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const args = process.argv.slice(2);
+const args = pathsFirst(process.argv.slice(2));
 process.exitCode = await main();
 
 async function main() {
@@ -53,6 +53,18 @@ function run(command, parameters) {
   const { status, error } = spawnSync(command, parameters, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   if (error) console.error(`cannot run ${command}: ${error.message}`);
   return status ?? 1;
+}
+
+/**
+ * jest takes every word behind --selectProjects for a project: what is none of them is a path, and goes before it.
+ * @param {string[]} given
+ */
+function pathsFirst(given) {
+  const at = given.indexOf('--selectProjects');
+  if (at < 0) return given;
+  const words = given.slice(at + 1);
+  const paths = words.filter((word) => word.includes('/') || word.endsWith('.ts'));
+  return [...paths, ...given.slice(0, at + 1), ...words.filter((word) => !paths.includes(word))];
 }
 
 /** Unit tests alone need none. */

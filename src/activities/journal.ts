@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { ActivityNotFoundError } from '@temporalio/client';
+
+const ASIDE = '.aside';
 
 /**
  * Task tokens of the activities that run in this process, in its state directory. A process that was killed and started
@@ -21,31 +23,35 @@ export class TokenJournal {
   /** Answers how to say that it ended. */
   started(token: string): () => void {
     const path = join(this.#directory, createHash('sha256').update(token).digest('hex').slice(0, 32));
-    writeFileSync(path, token, { mode: 0o600 });
+    // Whole or not there: what a kill cuts off here would stand in the way of every later start.
+    writeFileSync(`${path}${ASIDE}`, token, { mode: 0o600 });
+    renameSync(`${path}${ASIDE}`, path);
     return () => rmSync(path, { force: true });
   }
 
   /** Before polling: hands back what a killed process left. Answers how many. */
   async handBack(client: Client): Promise<number> {
-    const left = readdirSync(this.#directory);
-    for (const name of left) {
+    let handed = 0;
+    for (const name of readdirSync(this.#directory)) {
       const path = join(this.#directory, name);
-      const token = Buffer.from(readFileSync(path, 'utf8'), 'base64');
-      try {
-        await client.activity.fail(
-          token,
-          ApplicationFailure.create({
-            type: 'WorkerRestarted',
-            message: 'the worker was restarted',
-            nextRetryDelay: 1,
-          }),
-        );
-      } catch (error) {
-        // It had timed out already, or its workflow is over.
-        if (!(error instanceof ActivityNotFoundError)) throw error;
+      const token = name.endsWith(ASIDE) ? '' : readFileSync(path, 'utf8');
+      // Empty: a crash of the machine took what was in it. The server finds out by the heartbeat's time-out.
+      if (token !== '') {
+        await handBackOne(client, Buffer.from(token, 'base64'));
+        handed++;
       }
       rmSync(path, { force: true });
     }
-    return left.length;
+    return handed;
+  }
+}
+
+async function handBackOne(client: Client, token: Uint8Array): Promise<void> {
+  const restarted = { type: 'WorkerRestarted', message: 'the worker was restarted', nextRetryDelay: 1 };
+  try {
+    await client.activity.fail(token, ApplicationFailure.create(restarted));
+  } catch (error) {
+    // It had timed out already, or its workflow is over.
+    if (!(error instanceof ActivityNotFoundError)) throw error;
   }
 }
