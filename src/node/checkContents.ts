@@ -1,4 +1,5 @@
 import { HASH_BYTES } from '../storage/hash.ts';
+import type { Sealing } from '../storage/sealing.ts';
 import type { Row } from '../storage/tree.ts';
 import { CHUNK_BYTES } from '../storage/tree.ts';
 import { fileAt } from './bytePath.ts';
@@ -26,6 +27,7 @@ interface Doubt {
 
 /** Compares the content of the files that a plan doubts, in the pool's threads: keeps them, or plans to write them. */
 export async function settleDoubts(
+  sealing: Sealing,
   plan: RestorePlan,
   roots: readonly RestoreRoot[],
   comparisons: readonly TargetComparison[],
@@ -36,7 +38,10 @@ export async function settleDoubts(
       context.throwIfStopped();
       context.at(open[0]?.row.path ?? '');
       const parts = open.map((doubt) => nextPart(doubt, roots[doubt.root] as RestoreRoot));
-      const right = await context.pool.run<boolean[]>('checkContents', { files: parts.map(({ file }) => file) });
+      const right = await context.pool.run<boolean[]>('checkContents', {
+        sealing,
+        files: parts.map(({ file }) => file),
+      } satisfies CheckArgs);
       open = open.filter((doubt, place) => {
         const { row } = doubt;
         if (!right[place]) {

@@ -1,11 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { blake3, HASH_BYTES } from '../storage/hash.ts';
+import { HASH_BYTES } from '../storage/hash.ts';
+import type { Sealing } from '../storage/sealing.ts';
+import { nameChunk } from '../storage/sealing.ts';
 import { CHUNK_BYTES } from '../storage/tree.ts';
 import { asBuffer } from './writeTask.ts';
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 export interface CheckArgs {
+  sealing: Sealing;
   files: {
     /** Bytes of its absolute path. */
     path: Uint8Array;
@@ -24,7 +27,7 @@ export function checkContents(args: CheckArgs): boolean[] {
     try {
       open = openSync(asBuffer(file.path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       const stat = fstatSync(open);
-      return stat.isFile() && stat.size === file.size && hasContent(open, file);
+      return stat.isFile() && stat.size === file.size && hasContent(open, file, args.sealing);
     } catch {
       return false;
     } finally {
@@ -35,7 +38,7 @@ export function checkContents(args: CheckArgs): boolean[] {
 
 let scratch = Buffer.alloc(0);
 
-function hasContent(open: number, file: CheckArgs['files'][number]): boolean {
+function hasContent(open: number, file: CheckArgs['files'][number], sealing: Sealing): boolean {
   const read = (length: number, at: number): Buffer => {
     if (scratch.length < length) scratch = Buffer.allocUnsafe(length);
     let done = 0;
@@ -51,7 +54,7 @@ function hasContent(open: number, file: CheckArgs['files'][number]): boolean {
   let { offset } = file;
   for (let at = 0; at < chunks.length; at += CHUNK_BYTES) {
     const length = chunks.readUInt32LE(at + HASH_BYTES);
-    if (!blake3.hash([read(length, offset)]).equals(chunks.subarray(at, at + HASH_BYTES))) return false;
+    if (!nameChunk(sealing, read(length, offset)).equals(chunks.subarray(at, at + HASH_BYTES))) return false;
     offset += length;
   }
   return true;

@@ -79,10 +79,9 @@ export class FileWriter {
     this.fetched += stored.length;
     const files: WriteArgs['files'] = new Map();
     for (const [number, { file, chunks }] of wanted) files.set(number, { file, whole: chunks === 1 });
-    const { repositoryId } = this.#repository.sealing;
     const args: WriteArgs = {
-      repositoryId,
-      pack: range.pack.id,
+      sealing: this.#repository.sealing,
+      pack: range.pack,
       stored,
       start: range.start,
       pieces: range.pieces,

@@ -1,6 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { blake3, HASH_BYTES } from '../storage/hash.ts';
+import { HASH_BYTES } from '../storage/hash.ts';
+import type { Sealing } from '../storage/sealing.ts';
+import { nameChunk } from '../storage/sealing.ts';
 import type { BytePath } from './bytePath.ts';
 import type { TaskContext } from './tasks.ts';
 
@@ -21,6 +23,7 @@ export interface HashRange extends RecordedFile {
 }
 
 export interface HashArgs {
+  sealing: Sealing;
   ranges: HashRange[];
 }
 
@@ -34,7 +37,7 @@ export interface HashResult {
 }
 
 /** Hashes ranges of files, up to the sizes that were recorded. */
-export function hashRanges({ ranges }: HashArgs, { throwIfStopped }: TaskContext): HashResult {
+export function hashRanges({ sealing, ranges }: HashArgs, { throwIfStopped }: TaskContext): HashResult {
   const count = ranges.reduce((sum, { lengths }) => sum + lengths.length, 0);
   const hashes = new Uint8Array(count * HASH_BYTES);
   const failed: HashResult['failed'] = [];
@@ -46,7 +49,7 @@ export function hashRanges({ ranges }: HashArgs, { throwIfStopped }: TaskContext
       for (const [chunk, length] of range.lengths.entries()) {
         const content = readAt(file, offset, length);
         if (content.length < length) return { why: 'changed' };
-        hashes.set(blake3.hash([content]), at + chunk * HASH_BYTES);
+        hashes.set(nameChunk(sealing, content), at + chunk * HASH_BYTES);
         offset += length;
       }
       return undefined;

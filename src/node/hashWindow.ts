@@ -2,6 +2,7 @@ import { setImmediate as letMessagesIn } from 'node:timers/promises';
 import type { Cuts } from '../storage/chunker.ts';
 import { cutLengths } from '../storage/chunker.ts';
 import { HASH_BYTES } from '../storage/hash.ts';
+import type { Sealing } from '../storage/sealing.ts';
 import { CHUNK_BYTES } from '../storage/tree.ts';
 import type { HashArgs, HashRange, HashResult, RecordedFile, Unread } from './hashTask.ts';
 import type { WorkPool } from './pool.ts';
@@ -46,6 +47,7 @@ export type Hashed = { chunks: Buffer } | { unread: Unread } | undefined;
 
 export interface WindowOptions<T> {
   pool: WorkPool;
+  sealing: Sealing;
   cuts: Cuts;
   /** Called for each item, in order. */
   settle(item: T, hashed: Hashed): void;
@@ -127,7 +129,7 @@ export class HashWindow<T> {
 
   #send(batch: Batch): void {
     this.#open = undefined;
-    const args: HashArgs = { ranges: batch.ranges };
+    const args: HashArgs = { sealing: this.#options.sealing, ranges: batch.ranges };
     batch.result = this.#options.pool.run<HashResult>('hashRanges', args, { ahead: true });
     // Its failure is told when its first item is settled.
     this.#underWay.push(batch.result.catch(() => undefined));

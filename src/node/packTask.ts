@@ -1,7 +1,10 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
-import { blake3, HASH_BYTES } from '../storage/hash.ts';
+import { HASH_BYTES } from '../storage/hash.ts';
+import type { PackRef } from '../storage/pack.ts';
 import { PackBuilder } from '../storage/pack.ts';
+import type { Sealing } from '../storage/sealing.ts';
+import { nameChunk } from '../storage/sealing.ts';
 import { shown } from './bytePath.ts';
 import { asBuffer } from './writeTask.ts';
 
@@ -32,8 +35,7 @@ export interface PackSource {
 
 export interface PackArgs {
   node: string;
-  /** 16 bytes. */
-  repositoryId: Uint8Array;
+  sealing: Sealing;
   id: string;
   /** Bytes of a block of small chunks. */
   block: number;
@@ -46,10 +48,9 @@ export interface PackArgs {
 }
 
 export interface BuiltPack {
+  pack: PackRef;
   body: Uint8Array<ArrayBuffer>;
-  footer: number;
   entries: Uint8Array<ArrayBuffer>;
-  chunks: number;
 }
 
 let scratch = Buffer.alloc(0);
@@ -61,7 +62,7 @@ let scratch = Buffer.alloc(0);
 export function buildPack(args: PackArgs): BuiltPack {
   if (scratch.length < args.raw) scratch = Buffer.allocUnsafe(args.raw);
   const chunks = asBuffer(args.chunks);
-  const builder = new PackBuilder({ repositoryId: asBuffer(args.repositoryId) }, args.id, args);
+  const builder = new PackBuilder(args.sealing, args.id, args);
   let filled = 0;
   let opened: { number: number; file: number } | undefined;
   try {
@@ -79,14 +80,14 @@ export function buildPack(args: PackArgs): BuiltPack {
       const content = scratch.subarray(filled, filled + length);
       filled += length;
       const read = readFully(opened.file, content, Number(toPack.readBigUInt64BE(4)));
-      if (read < length || !blake3.hash([content]).equals(hash)) throw changed(args.node, source);
+      if (read < length || !nameChunk(args.sealing, content).equals(hash)) throw changed(args.node, source);
       builder.add(hash, content);
     }
   } finally {
     if (opened) closeSync(opened.file);
   }
   const built = builder.finish();
-  return { ...built, body: movable(built.body), entries: movable(built.entries) };
+  return { pack: built.pack, body: movable(built.body), entries: movable(built.entries) };
 }
 
 function openSource(node: string, source: PackSource): number {

@@ -4,6 +4,7 @@ import type { IndexRef, TreeRef } from '../domain/documents.ts';
 import { ChunkIndex } from '../storage/chunkIndex.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
 import type { Repository } from '../storage/repository.ts';
+import type { Sealing } from '../storage/sealing.ts';
 import { PlanSteps } from './applyPlan.ts';
 import type { BytePath } from './bytePath.ts';
 import { settleDoubts } from './checkContents.ts';
@@ -65,7 +66,7 @@ export async function restoreTrees(
     const roots = areas.map(({ root }) => root);
     const verify = input.verifyExisting || areas.some(({ afterCrash }) => afterCrash);
     const reader = new ChunkReader(repository, indexes);
-    await makePlan(plan, roots, reader, { ...input, verifyExisting: verify }, context);
+    await makePlan(repository.sealing, plan, roots, reader, { ...input, verifyExisting: verify }, context);
     const fetch = await FetchPlan.make(plan, indexes, input.workDirectory, { signal });
     try {
       const counts = await carryOut(repository, plan, fetch, roots, context, () => {
@@ -84,6 +85,7 @@ export async function restoreTrees(
 }
 
 async function makePlan(
+  sealing: Sealing,
   plan: RestorePlan,
   roots: readonly RestoreRoot[],
   reader: ChunkReader,
@@ -105,7 +107,7 @@ async function makePlan(
   }
   progress.filesTotal = plan.counts.files;
   progress.bytesTotal = plan.counts.bytes;
-  await settleDoubts(plan, roots, comparisons, context);
+  await settleDoubts(sealing, plan, roots, comparisons, context);
   progress.filesDone = plan.counts.kept;
   progress.bytesDone = plan.counts.keptBytes;
   checkSpace(

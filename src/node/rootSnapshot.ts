@@ -3,6 +3,7 @@ import { readlinkSync } from 'node:fs';
 import type { ManifestRoot, Totals } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { RepositoryParameters } from '../storage/repository.ts';
+import type { Sealing } from '../storage/sealing.ts';
 import type { Row } from '../storage/tree.ts';
 import type { BytePath } from './bytePath.ts';
 import { fileAt, toBytePath } from './bytePath.ts';
@@ -44,6 +45,7 @@ export interface RootSnapshotOptions {
   sources: SourceWriter;
   locations: Locations;
   newPages: NewPages;
+  sealing: Sealing;
   chunker: RepositoryParameters['chunker'];
   counts: SnapshotCounts;
   context: JobContext;
@@ -92,6 +94,7 @@ export class RootSnapshot {
     const { pool } = options.context;
     this.#window = new HashWindow({
       pool,
+      sealing: options.sealing,
       cuts: options.chunker,
       settle: (entry, hashed) => this.#settle(entry, hashed),
     });

@@ -1,13 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import type { ManifestNode, ManifestRoot } from '../domain/documents.ts';
-import { keys } from '../domain/documents.ts';
 import type { SnapshotReceipt } from '../domain/operations.ts';
 import { lockLost } from '../storage/lock.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
-import { stageJson, stageRecords } from '../storage/staging.ts';
+import { stageJson, stageRecords, stagingOf } from '../storage/staging.ts';
 import type { JobContext } from './job.ts';
 import type { OnUnreadable } from './leftOut.ts';
 import { LeftOut } from './leftOut.ts';
@@ -42,7 +41,7 @@ export async function snapshot(
   input: SnapshotInput,
   context: JobContext,
 ): Promise<SnapshotReceipt> {
-  const { node, operation, epoch } = input;
+  const { node, epoch } = input;
   const { signal } = context;
   const present = await presentRoot(repository, { signal });
   await new SeenRoots(node.stateDir).check(repository, present);
@@ -61,7 +60,7 @@ export async function snapshot(
 
   const opened = links.map((directory) => directory.open(attemptName(input)));
   const locations = new Locations(work);
-  const newPages = new NewPages(work, locations);
+  const newPages = new NewPages(work, repository.sealing, locations);
   const sources = new SourceWriter(
     work,
     node.roots.map(({ name, path }, place) => ({ name, path, links: opened[place]?.base ?? '' })),
@@ -87,6 +86,7 @@ export async function snapshot(
           sources,
           locations,
           newPages,
+          sealing: repository.sealing,
           chunker: repository.parameters.chunker,
           counts,
           context,
@@ -99,7 +99,7 @@ export async function snapshot(
     }
     sources.close();
     newPages.close();
-    const prefix = `${keys.staging(epoch, operation)}${node.id}/`;
+    const prefix = stagingOf(repository.sealing, input, node.id);
     const chunks = await stageRecords(repository, `${prefix}chunks`, CHUNK_RECORD_BYTES, locations.write(), { signal });
     const document: ManifestNode = { id: node.id, az: node.az, host: input.host, roots };
     const staged = await stageJson(repository, `${prefix}snapshot`, document, { signal });

@@ -1,5 +1,6 @@
 import type { ChunkAt, TreePage, TreeRef } from '../domain/documents.ts';
-import { blake3 } from '../storage/hash.ts';
+import type { Sealing } from '../storage/sealing.ts';
+import { nameChunk } from '../storage/sealing.ts';
 import type { Row } from '../storage/tree.ts';
 import { pageListContent, pageOf, TreePager } from '../storage/tree.ts';
 import { AppendFile } from './appendFile.ts';
@@ -9,16 +10,18 @@ import { pagesPath } from './sources.ts';
 /** Source 0 of a snapshot: the pages that are new, one after another. */
 export class NewPages {
   readonly #file: AppendFile;
+  readonly #sealing: Sealing;
   readonly #locations: Locations;
 
-  constructor(workDirectory: string, locations: Locations) {
+  constructor(workDirectory: string, sealing: Sealing, locations: Locations) {
+    this.#sealing = sealing;
     this.#file = new AppendFile(pagesPath(workDirectory));
     this.#locations = locations;
   }
 
   /** Names the content; keeps it for the upload unless it is among `stored`. */
   add(content: Buffer, stored: ReadonlySet<string>): ChunkAt {
-    const hash = blake3.hash([content]);
+    const hash = nameChunk(this.#sealing, content);
     const chunk = hash.toString('hex');
     if (!stored.has(chunk)) this.#locations.add(hash, content.length, 0, this.#file.append(content));
     return { chunk, length: content.length };

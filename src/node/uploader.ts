@@ -5,7 +5,7 @@ import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
 import { newPackId } from '../storage/ids.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
 import type { Repository } from '../storage/repository.ts';
-import { readStaged, stageJson, stageRecords } from '../storage/staging.ts';
+import { readStaged, stageJson, stageRecords, stagingOf } from '../storage/staging.ts';
 import { inFlight } from './inFlight.ts';
 import type { JobContext } from './job.ts';
 import type { BuiltPack, PackArgs } from './packTask.ts';
@@ -50,7 +50,7 @@ export async function upload(repository: Repository, input: UploadInput, context
     context.at(files.values().next().value?.path ?? '');
     const built = await pool.run<BuiltPack>('buildPack', {
       node,
-      repositoryId: repository.sealing.repositoryId,
+      sealing: repository.sealing,
       id,
       block: cut.block,
       level: repository.level,
@@ -61,8 +61,7 @@ export async function upload(repository: Repository, input: UploadInput, context
     await throttle?.take(built.body.length, signal);
     context.throwIfStopped();
     await repository.store.create(keys.pack(id), built.body, { signal });
-    const ref = { id, length: built.body.length, footer: built.footer, chunks: built.chunks };
-    journal.append({ ref, raw: share.bytes, entries: asBuffer(built.entries) });
+    journal.append({ ref: built.pack, raw: share.bytes, entries: asBuffer(built.entries) });
     progress.bytesDone += share.bytes;
     progress.filesDone += share.begun;
   };
@@ -90,7 +89,7 @@ async function stage(
   journal: UploadJournal,
   { signal }: JobContext,
 ): Promise<UploadReceipt> {
-  const prefix = `${keys.staging(input.epoch, input.operation)}${input.node}/`;
+  const prefix = stagingOf(repository.sealing, input, input.node);
   const packs = [...journal.packs()].map(({ ref, raw }) => ({ ref, raw }));
   const entries = sortEntries(journal.packs(), join(input.workDirectory, 'entries'));
   try {

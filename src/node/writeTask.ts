@@ -1,8 +1,9 @@
 import { closeSync } from 'node:fs';
-import { keys } from '../domain/documents.ts';
-import { HomarusError } from '../domain/errors.ts';
-import { blake3 } from '../storage/hash.ts';
-import { openPackBlock } from '../storage/pack.ts';
+import { damaged, openBlock } from '../storage/block.ts';
+import type { PackRef } from '../storage/pack.ts';
+import { packPlace, packSeal } from '../storage/pack.ts';
+import type { Sealing } from '../storage/sealing.ts';
+import { nameChunk } from '../storage/sealing.ts';
 import type { Row } from '../storage/tree.ts';
 import type { Piece } from './piece.ts';
 import { decodePiece, PIECE_BYTES } from './piece.ts';
@@ -17,9 +18,8 @@ export interface FileToWrite extends Attributes, Pick<Row, 'path' | 'size' | 'sp
 }
 
 export interface WriteArgs {
-  /** 16 bytes. */
-  repositoryId: Uint8Array;
-  pack: string;
+  sealing: Sealing;
+  pack: PackRef;
   /** What was read of the pack, from `start` on. */
   stored: Uint8Array;
   start: number;
@@ -31,7 +31,8 @@ export interface WriteArgs {
 
 /** Opens the blocks, verifies each chunk once and writes it everywhere it belongs. */
 export function writeChunks(args: WriteArgs): void {
-  const sealing = { repositoryId: asBuffer(args.repositoryId) };
+  const { sealing, pack } = args;
+  const seal = packSeal(sealing, pack);
   const stored = asBuffer(args.stored);
   const pieces = asBuffer(args.pieces);
   const parents = new ParentsOf();
@@ -43,11 +44,13 @@ export function writeChunks(args: WriteArgs): void {
     const sameBlock = last?.offset === piece.offset;
     if (!sameBlock) {
       const from = piece.offset - args.start;
-      block = openPackBlock(sealing, args.pack, piece.offset, stored.subarray(from, from + piece.stored));
+      block = openBlock(seal, piece.offset, stored.subarray(from, from + piece.stored));
     }
     if (!sameBlock || last?.inner !== piece.inner || last.length !== piece.length) {
       chunk = block.subarray(piece.inner, piece.inner + piece.length);
-      if (!blake3.hash([chunk]).equals(piece.hash)) throw wrongChunk(args.pack, piece.hash);
+      if (!nameChunk(sealing, chunk).equals(piece.hash)) {
+        throw damaged(packPlace(pack.id), `chunk ${piece.hash.toString('hex')} has another content`);
+      }
     }
     last = piece;
     const { file, whole } = args.files.get(piece.file)!;
@@ -86,10 +89,3 @@ class ParentsOf {
 
 /** What crossed to a thread is a plain array. */
 export const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-function wrongChunk(pack: string, hash: Buffer): HomarusError {
-  return new HomarusError(
-    'ObjectDamaged',
-    `${keys.pack(pack)} is damaged: chunk ${hash.toString('hex')} has another content`,
-  );
-}

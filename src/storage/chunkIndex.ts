@@ -1,7 +1,7 @@
 import type { IndexRef } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
-import type { BlockPlace } from './block.ts';
-import { damaged, HEADER_BYTES, objectHeader, openBlock, sealBlock } from './block.ts';
+import type { BlockPlace, ObjectSeal } from './block.ts';
+import { damaged, newSeal, openBlock, sealBlock } from './block.ts';
 import { readFooter, readRange, trailer } from './footer.ts';
 import { blake3, HASH_BYTES } from './hash.ts';
 import { newId } from './ids.ts';
@@ -62,10 +62,11 @@ export async function writeIndex(
   const written = { length: 0, footer: 0, hash: '' };
 
   async function* body(): AsyncGenerator<Buffer> {
-    let offset = HEADER_BYTES;
-    yield objectHeader('index');
+    const seal = newSeal(repository.sealing, place);
+    let offset = seal.header.length;
+    yield seal.header;
     for await (const page of pagesOf(entries)) {
-      const stored = sealBlock(repository.sealing, place, offset, page, repository.level);
+      const stored = sealBlock(seal, offset, page, repository.level);
       const count = page.length / ENTRY_BYTES;
       footer.pages.push({ first: page.toString('hex', 0, HASH_BYTES), offset, stored: stored.length, entries: count });
       footer.entries += count;
@@ -73,7 +74,7 @@ export async function writeIndex(
       yield stored;
     }
     const content = Buffer.from(JSON.stringify(footer));
-    const sealed = sealBlock(repository.sealing, place, offset, content, Math.max(repository.level, 1));
+    const sealed = sealBlock(seal, offset, content, Math.max(repository.level, 1));
     yield sealed;
     yield trailer(sealed.length);
     written.length = offset + sealed.length + trailer(0).length;
@@ -106,14 +107,14 @@ async function* pagesOf(entries: Batches): AsyncGenerator<Buffer> {
 /** An index that the root names; its footer is in memory, pages are read when needed. */
 export class ChunkIndex {
   readonly #repository: Repository;
-  readonly #place: BlockPlace;
+  readonly #seal: ObjectSeal;
   readonly #footer: Footer;
   readonly ref: IndexRef;
   #lastPage: { number: number; entries: Buffer } | undefined;
 
-  private constructor(repository: Repository, ref: IndexRef, footer: Footer) {
+  private constructor(repository: Repository, ref: IndexRef, seal: ObjectSeal, footer: Footer) {
     this.#repository = repository;
-    this.#place = indexPlace(ref.id);
+    this.#seal = seal;
     this.#footer = footer;
     this.ref = ref;
   }
@@ -121,11 +122,11 @@ export class ChunkIndex {
   /** `ObjectMissing`; `ObjectDamaged` unless its footer is the one that the root names. */
   static async open(repository: Repository, ref: IndexRef, options: CallOptions = {}): Promise<ChunkIndex> {
     const place = indexPlace(ref.id);
-    const { content, stored } = await readFooter(repository, place, ref.length, options);
+    const { content, stored, seal } = await readFooter(repository, place, ref.length, options);
     if (blake3.hash([stored]).toString('hex') !== ref.hash)
       throw damaged(place, 'it is not the index that the root names');
     const footer = JSON.parse(content.toString('utf8')) as Footer;
-    return new ChunkIndex(repository, ref, footer);
+    return new ChunkIndex(repository, ref, seal, footer);
   }
 
   get packs(): readonly PackRef[] {
@@ -175,7 +176,7 @@ export class ChunkIndex {
   locationAt(entries: Buffer, at: number): Location {
     const { pack: number, ...place } = readEntry(entries, at);
     const pack = this.#footer.packs[number];
-    if (pack === undefined) throw damaged(this.#place, 'an entry names a pack that it does not list');
+    if (pack === undefined) throw damaged(this.#seal.place, 'an entry names a pack that it does not list');
     return { pack, ...place };
   }
 
@@ -183,11 +184,17 @@ export class ChunkIndex {
     const refs = this.#footer.pages.slice(from, until);
     const start = (refs[0] as PageRef).offset;
     const last = refs.at(-1) as PageRef;
-    const bytes = await readRange(this.#repository, this.#place, start, last.offset + last.stored - start, options);
+    const bytes = await readRange(
+      this.#repository,
+      this.#seal.place,
+      start,
+      last.offset + last.stored - start,
+      options,
+    );
     return refs.map((ref) => {
       const stored = bytes.subarray(ref.offset - start, ref.offset - start + ref.stored);
-      const entries = openBlock(this.#repository.sealing, this.#place, ref.offset, stored);
-      if (entries.length !== ref.entries * ENTRY_BYTES) throw damaged(this.#place, 'a page has a wrong length');
+      const entries = openBlock(this.#seal, ref.offset, stored);
+      if (entries.length !== ref.entries * ENTRY_BYTES) throw damaged(this.#seal.place, 'a page has a wrong length');
       return entries;
     });
   }

@@ -2,9 +2,9 @@ import { HomarusError } from '../domain/errors.ts';
 import { damaged, openBlock } from './block.ts';
 import type { ChunkIndex, Location } from './chunkIndex.ts';
 import { readRange } from './footer.ts';
-import { blake3 } from './hash.ts';
-import { packPlace } from './pack.ts';
+import { packPlace, packSeal } from './pack.ts';
 import type { Repository } from './repository.ts';
+import { nameChunk } from './sealing.ts';
 
 /** Opened blocks that are kept, bytes: pages of one tree stand in few blocks. */
 const KEPT_BYTES = 32 * 1024 * 1024;
@@ -31,7 +31,7 @@ export class ChunkReader {
     }
     const block = await this.#block(location, signal);
     const content = block.subarray(location.inner, location.inner + location.length);
-    if (content.length !== length || !blake3.hash([content]).equals(hash)) {
+    if (content.length !== length || !nameChunk(this.#repository.sealing, content).equals(hash)) {
       throw damaged(packPlace(location.pack.id), `chunk ${hash.toString('hex')} is not what was stored`);
     }
     return content;
@@ -67,8 +67,8 @@ export class ChunkReader {
   }
 
   async #readBlock({ pack, offset, stored }: Location, signal?: AbortSignal): Promise<Buffer> {
-    const place = packPlace(pack.id);
-    const bytes = await readRange(this.#repository, place, offset, stored, signal ? { signal } : {});
-    return openBlock(this.#repository.sealing, place, offset, bytes);
+    const seal = packSeal(this.#repository.sealing, pack);
+    const bytes = await readRange(this.#repository, seal.place, offset, stored, signal ? { signal } : {});
+    return openBlock(seal, offset, bytes);
   }
 }

@@ -1,5 +1,5 @@
-import type { BlockPlace } from './block.ts';
-import { BLOCK_OVERHEAD, checkHeader, damaged, HEADER_BYTES, MAX_BLOCK_BYTES, openBlock } from './block.ts';
+import type { BlockPlace, ObjectSeal } from './block.ts';
+import { BLOCK_OVERHEAD, damaged, headerBytes, MAX_BLOCK_BYTES, openBlock, sealOf } from './block.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import { missing } from './repository.ts';
@@ -28,24 +28,25 @@ export async function readFooter(
   place: BlockPlace,
   length: number,
   options: CallOptions = {},
-): Promise<{ content: Buffer; stored: Buffer }> {
-  if (length < HEADER_BYTES + TRAILER_BYTES) throw damaged(place, `${length} bytes are too few`);
+): Promise<{ content: Buffer; stored: Buffer; seal: ObjectSeal }> {
+  const header = headerBytes(repository.sealing);
+  if (length < header + TRAILER_BYTES) throw damaged(place, `${length} bytes are too few`);
   const guess = Math.min(length, FOOTER_GUESS);
-  let [end, header] = await Promise.all([
+  let [end, start] = await Promise.all([
     readRange(repository, place, length - guess, guess, options),
-    guess === length ? undefined : readRange(repository, place, 0, HEADER_BYTES, options),
+    guess === length ? undefined : readRange(repository, place, 0, header, options),
   ]);
-  checkHeader(place, header ?? end);
+  const seal = sealOf(repository.sealing, place, start ?? end);
   const tail = end.subarray(-TRAILER_BYTES);
   if (tail.toString('latin1', 4) !== TRAILER_MAGIC) throw damaged(place, 'it does not end in a footer');
   const footer = tail.readUInt32LE(0);
   const needed = footer + TRAILER_BYTES;
-  if (needed > length - HEADER_BYTES || footer > MAX_BLOCK_BYTES + BLOCK_OVERHEAD) {
+  if (needed > length - header || footer > MAX_BLOCK_BYTES + BLOCK_OVERHEAD) {
     throw damaged(place, `its footer claims ${footer} bytes`);
   }
   if (needed > end.length) end = await readRange(repository, place, length - needed, needed, options);
   const stored = end.subarray(end.length - needed, end.length - TRAILER_BYTES);
-  return { content: openBlock(repository.sealing, place, length - needed, stored), stored };
+  return { content: openBlock(seal, length - needed, stored), stored, seal };
 }
 
 /** Bytes of an object. `ObjectMissing`; `ObjectDamaged` when it is shorter than what refers to it says. */

@@ -102,8 +102,7 @@ export async function* findOrphans(
     if (epoch === undefined || epoch <= root.floor || led.has(key) || damaged.has(key)) continue;
     const id = key.slice('packs/'.length);
     try {
-      const { footer, entries, chunks } = await readPackFooter(repository, { id, length: size }, options);
-      yield { pack: { id, length: size, footer, chunks }, entries };
+      yield await readPackFooter(repository, { id, length: size }, options);
     } catch (error) {
       if (!hasCode(error, 'ObjectDamaged', 'ObjectMissing')) throw error;
     }

@@ -1,10 +1,11 @@
 import { keys } from '../domain/documents.ts';
-import type { BlockPlace, Sealing } from './block.ts';
-import { damaged, HEADER_BYTES, MAX_BLOCK_BYTES, objectHeader, openBlock, sealBlock } from './block.ts';
+import type { BlockPlace, ObjectSeal } from './block.ts';
+import { damaged, MAX_BLOCK_BYTES, newSeal, sealBlock, sealOfText, sealText } from './block.ts';
 import { readFooter, TRAILER_BYTES, trailer } from './footer.ts';
 import { HASH_BYTES } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
+import type { Sealing } from './sealing.ts';
 
 /** Packs: docs/format.md, section 2. */
 
@@ -24,9 +25,15 @@ export interface PackRef {
   length: number;
   footer: number;
   chunks: number;
+  /** Of an encrypted one: generation and salt of its header, hex. */
+  seal?: string | undefined;
 }
 
 export const packPlace = (id: string): BlockPlace => ({ kind: 'pack', key: keys.pack(id) });
+
+/** What opens the blocks of a pack. */
+export const packSeal = (sealing: Sealing, { id, seal }: Pick<PackRef, 'id' | 'seal'>): ObjectSeal =>
+  sealOfText(sealing, packPlace(id), seal);
 
 /** What an entry says of a chunk's place; `pack` is the number of the pack in its index. */
 export interface EntryFields {
@@ -46,21 +53,19 @@ export const readEntry = (entries: Buffer, at: number): EntryFields => ({
 });
 
 export interface BuiltPack {
+  pack: PackRef;
   body: Buffer;
-  /** Bytes of the footer block as stored. */
-  footer: number;
-  chunks: number;
   /** Index entries in the order of the chunks in the pack, with pack 0. */
   entries: Buffer;
 }
 
 /** Builds one pack in memory: large chunks in blocks of their own, small ones together. */
 export class PackBuilder {
-  readonly #sealing: Sealing;
-  readonly #place: BlockPlace;
+  readonly #id: string;
+  readonly #seal: ObjectSeal;
   readonly #level: number;
-  readonly #stored: Buffer[] = [objectHeader('pack')];
-  #size = HEADER_BYTES;
+  readonly #stored: Buffer[];
+  #size: number;
   readonly #blocks: { offset: number; stored: number; raw: number; chunks: number }[] = [];
   /** Chunks whose blocks are sealed, and those of the open block. */
   readonly #sealed = new EntryList();
@@ -71,8 +76,10 @@ export class PackBuilder {
   rawBytes = 0;
 
   constructor(sealing: Sealing, id: string, { block, level }: { block: number; level: number }) {
-    this.#sealing = sealing;
-    this.#place = packPlace(id);
+    this.#id = id;
+    this.#seal = newSeal(sealing, packPlace(id));
+    this.#stored = [this.#seal.header];
+    this.#size = this.#seal.header.length;
     this.#level = level;
     this.#open = Buffer.allocUnsafeSlow(block);
   }
@@ -83,7 +90,7 @@ export class PackBuilder {
     if (content.length >= this.#open.length) {
       const alone = new EntryList();
       alone.add(chunk, 0, content.length);
-      this.#seal(content, alone);
+      this.#addBlock(content, alone);
       return;
     }
     if (this.#openBytes + content.length > this.#open.length) this.#sealOpen();
@@ -95,23 +102,19 @@ export class PackBuilder {
   finish(): BuiltPack {
     this.#sealOpen();
     const entries = this.#sealed.bytes;
-    const footer = sealBlock(this.#sealing, this.#place, this.#size, this.#footer(entries), this.#level);
-    return {
-      body: Buffer.concat([...this.#stored, footer, trailer(footer.length)]),
-      footer: footer.length,
-      chunks: entries.length / ENTRY_BYTES,
-      entries,
-    };
+    const footer = sealBlock(this.#seal, this.#size, this.#footer(entries), this.#level);
+    const body = Buffer.concat([...this.#stored, footer, trailer(footer.length)]);
+    return { pack: refOf(this.#id, body.length, footer.length, entries, this.#seal), body, entries };
   }
 
   #sealOpen(): void {
-    if (this.#waiting.bytes.length > 0) this.#seal(this.#open.subarray(0, this.#openBytes), this.#waiting);
+    if (this.#waiting.bytes.length > 0) this.#addBlock(this.#open.subarray(0, this.#openBytes), this.#waiting);
     this.#waiting.clear();
     this.#openBytes = 0;
   }
 
-  #seal(content: Buffer, chunks: EntryList): void {
-    const stored = sealBlock(this.#sealing, this.#place, this.#size, content, this.#level);
+  #addBlock(content: Buffer, chunks: EntryList): void {
+    const stored = sealBlock(this.#seal, this.#size, content, this.#level);
     const entries = chunks.bytes;
     for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
       entries.writeUInt32LE(this.#size, at + OFFSET_FIELD);
@@ -184,15 +187,26 @@ export async function readPackFooter(
   repository: Repository,
   pack: { id: string; length: number },
   options: CallOptions = {},
-): Promise<{ footer: number; chunks: number; entries: Buffer }> {
-  const place = packPlace(pack.id);
-  const { content, stored } = await readFooter(repository, place, pack.length, options);
-  const entries = entriesOf(place, content, pack.length - TRAILER_BYTES - stored.length);
-  return { footer: stored.length, chunks: entries.length / ENTRY_BYTES, entries };
+): Promise<{ pack: PackRef; entries: Buffer }> {
+  const { id, length } = pack;
+  const { content, stored, seal } = await readFooter(repository, packPlace(id), length, options);
+  const entries = entriesOf(seal, content, length - TRAILER_BYTES - stored.length);
+  return { pack: refOf(id, length, stored.length, entries, seal), entries };
+}
+
+function refOf(id: string, length: number, footer: number, entries: Buffer, seal: ObjectSeal): PackRef {
+  const sealed = sealText(seal);
+  return {
+    id,
+    length,
+    footer,
+    chunks: entries.length / ENTRY_BYTES,
+    ...(sealed === undefined ? {} : { seal: sealed }),
+  };
 }
 
 /** `end`: where the pack's blocks end. They must fill it, and the chunks must fill them. */
-function entriesOf(place: BlockPlace, footer: Buffer, end: number): Buffer {
+function entriesOf({ place, header }: ObjectSeal, footer: Buffer, end: number): Buffer {
   const refuse = (): never => {
     throw damaged(place, 'its footer contradicts itself');
   };
@@ -201,7 +215,7 @@ function entriesOf(place: BlockPlace, footer: Buffer, end: number): Buffer {
   if (from > footer.length || (footer.length - from) % CHUNK_BYTES !== 0) refuse();
   const entries = Buffer.alloc(((footer.length - from) / CHUNK_BYTES) * ENTRY_BYTES);
   let to = 0;
-  let expected = HEADER_BYTES;
+  let expected = header.length;
   for (let at = 4; at < 4 + blocks * BLOCK_BYTES; at += BLOCK_BYTES) {
     const offset = footer.readUInt32LE(at);
     const stored = footer.readUInt32LE(at + 4);
@@ -224,9 +238,4 @@ function entriesOf(place: BlockPlace, footer: Buffer, end: number): Buffer {
   }
   if (expected !== end || from !== footer.length) refuse();
   return entries;
-}
-
-/** The content of a block of a pack, verified. */
-export function openPackBlock(sealing: Sealing, id: string, offset: number, stored: Buffer): Buffer {
-  return openBlock(sealing, packPlace(id), offset, stored);
 }

@@ -1,6 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { keys } from '../domain/documents.ts';
 import type { PlanReceipt, SnapshotReceipt, StorageGrant } from '../domain/operations.ts';
 import { adoptOrphans } from './adopt.ts';
 import { ChunkIndex } from './chunkIndex.ts';
@@ -9,7 +8,7 @@ import type { CallOptions } from './objectStore.ts';
 import { CHUNK_RECORD_BYTES, planUploads } from './plan.ts';
 import type { Repository } from './repository.ts';
 import { presentRoot } from './roots.ts';
-import { readStaged, stageRecords } from './staging.ts';
+import { readStaged, stageRecords, stagingOf } from './staging.ts';
 
 /**
  * Plans the uploads of a backup from what the nodes staged and what the lock's root leads to, and stages each node's
@@ -37,9 +36,10 @@ export async function planBackup(
       directory,
       isAdopted: (index) => adopted !== undefined && index === adopted,
     });
+    const staging = { epoch: grant.epoch, operation: grant.attempt.operation };
     const wanted: PlanReceipt['wanted'] = [];
     for (const { node, records } of plan.shares) {
-      const prefix = `${keys.staging(grant.epoch, grant.attempt.operation)}${node}/wanted`;
+      const prefix = `${stagingOf(repository.sealing, staging, node)}wanted`;
       wanted.push({ node, list: await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options) });
     }
     return { wanted, chunks: plan.chunks, bytes: plan.bytes, adopted: plan.adopted, orphans };

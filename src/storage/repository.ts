@@ -1,7 +1,8 @@
 import { HomarusError } from '../domain/errors.ts';
-import type { BlockPlace, ObjectKind, Sealing } from './block.ts';
+import type { BlockPlace, ObjectKind } from './block.ts';
 import { damaged, openObject, sealObject } from './block.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
+import type { Sealing } from './sealing.ts';
 
 /** `repository.json`: what never changes in a repository's life (docs/format.md, section 5). */
 export interface RepositoryParameters {

@@ -1,3 +1,4 @@
+import { keys } from '../domain/documents.ts';
 import type { StagedDocument, StagedList } from '../domain/operations.ts';
 import { damaged, openObject, sealObject } from './block.ts';
 import { blake3 } from './hash.ts';
@@ -6,6 +7,8 @@ import type { CallOptions } from './objectStore.ts';
 import type { Batches } from './records.ts';
 import type { Repository } from './repository.ts';
 import { openJson, readObject, sealJson } from './repository.ts';
+import type { Sealing } from './sealing.ts';
+import { shownName } from './sealing.ts';
 
 /**
  * Lists that the activities of one operation hand to each other: written to the storage in segments, with a receipt that
@@ -14,6 +17,12 @@ import { openJson, readObject, sealJson } from './repository.ts';
  */
 
 const SEGMENT_BYTES = 16 * 1024 * 1024;
+
+/** What the keys of an operation's staged lists begin with, or of one node's among them. */
+export function stagingOf(sealing: Sealing, of: { epoch: number; operation: string }, node?: string): string {
+  const prefix = keys.staging(of.epoch, shownName(sealing, of.operation));
+  return node === undefined ? prefix : `${prefix}${shownName(sealing, node)}/`;
+}
 
 /** Stages records of one width. The receipt's hash is that of the segments' hashes, one after another. */
 export async function stageRecords(

@@ -5,6 +5,7 @@ import type { CallOptions, ListedObject } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { lockLost, presentRoot } from './roots.ts';
+import { stagingOf } from './staging.ts';
 
 /** What a sweep deleted: objects, their bytes, and how many the storage's object lock holds back. */
 export interface Swept {
@@ -92,7 +93,8 @@ export async function removeStaging(
   options: CallOptions = {},
 ): Promise<void> {
   const staged: string[] = [];
-  for await (const { key } of repository.store.list(keys.staging(epoch, operation), options)) staged.push(key);
+  for await (const { key } of repository.store.list(stagingOf(repository.sealing, { epoch, operation }), options))
+    staged.push(key);
   if (staged.length > 0) await repository.store.remove(staged, options);
 }
 

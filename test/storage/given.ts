@@ -1,9 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import type { BackupEntry, Holder, IndexRef, Manifest, ManifestNode } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
 import { writeManifest } from '../../src/storage/backups.ts';
 import { writeIndex } from '../../src/storage/chunkIndex.ts';
 import { createRepository } from '../../src/storage/create.ts';
-import { blake3 } from '../../src/storage/hash.ts';
 import { newId, newPackId } from '../../src/storage/ids.ts';
 import { acquireLock, released } from '../../src/storage/lock.ts';
 import type { PackRef } from '../../src/storage/pack.ts';
@@ -11,6 +11,7 @@ import { ENTRY_BYTES, PackBuilder } from '../../src/storage/pack.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import type { RootAt } from '../../src/storage/roots.ts';
 import { commit } from '../../src/storage/roots.ts';
+import { nameChunk } from '../../src/storage/sealing.ts';
 import { ScriptedStore } from './scripted.ts';
 
 /** A new repository of cluster "east" in memory, with what its creation asked of the store forgotten. */
@@ -19,6 +20,13 @@ export async function givenRepository(): Promise<{ store: ScriptedStore; reposit
   const { repository, at } = await createRepository(store, { cluster: 'east' });
   store.calls.length = 0;
   return { store, repository, at };
+}
+
+/** The same repository as if it had been encrypted from the start, with keys of its own. */
+export function withKeys(repository: Repository): Repository {
+  const [chunks, names, documents, data] = [1, 2, 3, 4].map(() => randomBytes(32)) as [Buffer, Buffer, Buffer, Buffer];
+  const generations = new Map([documents, data].entries());
+  return { ...repository, sealing: { ...repository.sealing, keys: { chunks, names, generations, present: 1 } } };
 }
 
 export const holderOf = (operation: string, attempt = 1): Holder => ({
@@ -55,13 +63,15 @@ export async function givenPack(
 ): Promise<{ pack: PackRef; entries: Buffer }> {
   const id = newPackId(epoch);
   const builder = new PackBuilder(repository.sealing, id, { block: 64, level: 1 });
-  for (const content of contents) builder.add(chunkOf(content), Buffer.from(content, 'latin1'));
-  const { body, footer, chunks, entries } = builder.finish();
+  for (const content of contents) builder.add(chunkOf(content, repository), Buffer.from(content, 'latin1'));
+  const { pack, body, entries } = builder.finish();
   await repository.store.create(keys.pack(id), body);
-  return { pack: { id, length: body.length, footer, chunks }, entries };
+  return { pack, entries };
 }
 
-export const chunkOf = (content: string): Buffer => blake3.hash([Buffer.from(content, 'latin1')]);
+/** The chunk of this content; in an encrypted repository it has a name of its own. */
+export const chunkOf = (content: string, repository?: Repository): Buffer =>
+  nameChunk(repository?.sealing ?? { repositoryId: Buffer.alloc(16) }, Buffer.from(content, 'latin1'));
 
 /** An index of some packs, stored. */
 export function givenIndex(
@@ -109,7 +119,7 @@ export async function givenBackup(
   const index = stored.length > 0 ? await givenIndex(repository, epoch, stored) : undefined;
   const entry = { ...backupOf(name, epoch), id: newId(epoch) };
   const chunks = (options.contents ?? packs.flat()).map((content) => ({
-    chunk: chunkOf(content).toString('hex'),
+    chunk: chunkOf(content, repository).toString('hex'),
     length: content.length,
   }));
   const manifest = {

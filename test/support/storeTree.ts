@@ -4,11 +4,11 @@ import { keys } from '../../src/domain/documents.ts';
 import { fileAt, toBytePath } from '../../src/node/bytePath.ts';
 import { cutLengths } from '../../src/storage/chunker.ts';
 import { ENTRY_BYTES, writeIndex } from '../../src/storage/chunkIndex.ts';
-import { blake3 } from '../../src/storage/hash.ts';
 import { newPackId } from '../../src/storage/ids.ts';
 import type { PackRef } from '../../src/storage/pack.ts';
 import { PackBuilder } from '../../src/storage/pack.ts';
 import type { Repository, RepositoryParameters } from '../../src/storage/repository.ts';
+import { nameChunk } from '../../src/storage/sealing.ts';
 import type { Row } from '../../src/storage/tree.ts';
 import { pageListContent, pageOf, TreePager } from '../../src/storage/tree.ts';
 
@@ -104,7 +104,7 @@ class ChunkStore {
   }
 
   add(content: Buffer): Buffer {
-    const hash = blake3.hash([content]);
+    const hash = nameChunk(this.#repository.sealing, content);
     this.#chunks.set(hash.toString('hex'), content);
     return hash;
   }
@@ -128,7 +128,7 @@ class ChunkStore {
         entry.writeUInt32LE(packs.length, 32);
         entries.push(entry);
       }
-      packs.push({ id, length: built.body.length, footer: built.footer, chunks: built.chunks });
+      packs.push(built.pack);
     }
     entries.sort((a, b) => a.compare(b, 0, 32, 0, 32));
     const index = await writeIndex(this.#repository, this.#epoch, [Buffer.concat(entries)], packs);
