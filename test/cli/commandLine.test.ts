@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -10,6 +10,7 @@ import { runCommandLine } from '../../src/cli/run.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import { errorTable } from '../../src/domain/errors.ts';
+import { createRepository } from '../../src/storage/create.ts';
 import { FileStore } from '../../src/storage/fileStore.ts';
 import { openRepository } from '../../src/storage/repository.ts';
 import { backUp, givenNode } from '../support/backUp.ts';
@@ -46,20 +47,24 @@ beforeAll(async () => {
   const config = {
     cluster: 'east',
     temporal: { address: '127.0.0.1:1' },
-    storages: { main: { type: 'files', path: join(base, 'store') }, gone: { type: 'files', path: join(base, 'gone') } },
+    storages: Object.fromEntries(
+      ['main', 'gone', 'empty', 'foreign'].map((name) => [name, { type: 'files', path: join(base, name) }]),
+    ),
     defaultStorage: 'main',
     nodes: [{ id: 'n1', az: 'a', root: node.roots[0]?.path }],
     dataDir: join(base, 'data'),
   };
   writeFileSync(configFile, JSON.stringify(config));
   await run('init');
+  for (const name of ['empty', 'foreign']) mkdirSync(join(base, name));
+  await createRepository(new FileStore(join(base, 'foreign')), { cluster: 'west' });
   makeTree(node.roots[0]!.path, {
     'caf\xc3\xa9': { type: 'file', size: 5_000, seed: 1, mode: 0o640 },
     'odd\n\x1b[2J\xff': { type: 'file', size: 10, seed: 2, mode: 0o600 },
     log: { type: 'directory', mode: 0o755, entries: { current: { type: 'symlink', target: 'x' } } },
   });
   const jobs = givenContext();
-  const store = new FileStore(join(base, 'store'));
+  const store = new FileStore(join(base, 'main'));
   await backUp(await openRepository(store), jobs.context, { nodes: [node] });
   await jobs.close();
 });
@@ -117,8 +122,16 @@ describe('commands that need the storage alone', () => {
 describe('what goes wrong', () => {
   test.each<[string[], number, RegExp, RegExp]>([
     [['bakcup'], 2, /unknown command 'bakcup' \(Did you mean backup\?\)/, /COMMAND --help/],
-    [['list', '--storage', 'none'], 2, /storage: there is no "none" in the configuration; it has main, gone/, /./],
+    [
+      ['list', '--storage', 'none'],
+      2,
+      /storage: there is no "none" in the configuration; it has main, gone, empty, foreign/,
+      /./,
+    ],
     [['list', '--storage', 'gone'], 17, /gone/, /Mount it/],
+    [['list', '--storage', 'empty'], 10, /empty holds no repository/, /homarus init/],
+    [['init', '--storage', 'foreign'], 10, /foreign holds the repository of cluster "west", not of "east"/, /another/],
+    [['pin', 'x', '--storage', 'foreign'], 10, /foreign holds the repository of cluster "west", not of "east"/, /./],
     [['show', '2026-01-01T00-00-00Z'], 14, /there is no backup 2026-01-01T00-00-00Z of cluster east/, /homarus list/],
     [['restore', 'latest'], 5, /This restores backup .* in place on all nodes.*nobody can be asked here/s, /--yes/],
     [['backup'], 3, /Temporal does not answer at 127\.0\.0\.1:1/, /address of Temporal/],

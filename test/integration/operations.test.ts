@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -170,6 +171,27 @@ test(
       expect(readdirSync(join(cluster.root(node), '.homarus'))).not.toContainEqual(expect.stringContaining(id));
     }
     await cluster.does('backup');
+  },
+  LONG,
+);
+
+test(
+  'Ctrl-C leaves a backup running, and says how to follow and how to cancel it',
+  async () => {
+    const child = cluster.command('backup', '--label', 'left alone');
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      const seen = said.includes('snapshot');
+      said += text;
+      if (!seen && said.includes('snapshot')) child.kill('SIGINT');
+    });
+    expect(await once(child, 'exit')).toEqual([130, null]);
+    const id = /homarus follow (\S+)/.exec(said)?.[1] ?? '';
+    expect(said).toContain(`homarus cancel ${id}`);
+    expect(said).toContain(`temporal workflow cancel --workflow-id ${id}`);
+    const followed = await cluster.does('follow', id);
+    expect(followed).toMatchObject({ operation: id, state: 'succeeded' });
+    expect((await cluster.does('show', 'latest')).label).toBe('left alone');
   },
   LONG,
 );

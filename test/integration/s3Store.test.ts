@@ -97,24 +97,6 @@ describe('a bucket', () => {
     },
     LONG,
   );
-
-  test(
-    'lists more than a page of keys',
-    async () => {
-      const store = opened('many');
-      const keys = Array.from({ length: 1_050 }, (_, place) => `k/${String(place).padStart(5, '0')}`);
-      for (let at = 0; at < keys.length; at += 50) {
-        await Promise.all(keys.slice(at, at + 50).map((key) => store.create(key, Buffer.from('x'))));
-      }
-      const listed: string[] = [];
-      for await (const { key } of store.list('k/')) listed.push(key);
-      expect(listed).toEqual(keys);
-      await store.remove(keys);
-      for await (const { key } of store.list('k/')) throw new Error(`${key} is still listed`);
-      await store.close();
-    },
-    LONG,
-  );
 });
 
 /** A server that answers as it is told: what a real one does not do on command. */

@@ -211,6 +211,55 @@ test('FIFOs and sockets are left out, counted, and told', async () => {
   expect(jobs.warnings.join()).toMatch(/root data: 1 FIFOs, sockets or devices were skipped, the first is "pipe"/);
 });
 
+describe('an unreadable file', () => {
+  const isRoot = process.getuid?.() === 0;
+  /** As somebody whom the rights of files stop: root reads everything. */
+  async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+    if (!isRoot) return work();
+    execFileSync('chown', ['-R', '65534', base]);
+    process.seteuid?.(65_534);
+    try {
+      return await work();
+    } finally {
+      process.seteuid?.(0);
+    }
+  }
+  beforeEach(async () => {
+    makeTree(root(), { readable: file(3_000) });
+    // The threads load their modules while we may read them.
+    await backUp(repository, jobs.context, { nodes: [node] });
+    writeFileSync(at('secret'), 'x'.repeat(3_000), { mode: 0 });
+  });
+
+  test('fails the backup by its name', async () => {
+    const backup = asNobody(() => backUp(repository, jobs.context, { nodes: [node] }));
+    await expect(backup).rejects.toMatchObject({
+      code: 'FileUnreadable',
+      message: expect.stringMatching(/^node n1, root data: "secret" cannot be read: .*EACCES/),
+    });
+  });
+
+  test('is left out, counted and told where the configuration says so', async () => {
+    const options = { nodes: [node], snapshot: { onUnreadable: 'skip' as const } };
+    const { receipt } = await asNobody(() => backUp(repository, jobs.context, options));
+    expect(receipt).toMatchObject({ files: 1, skipped: 1 });
+    expect(jobs.warnings.join()).toMatch(/1 unreadable files or directories were skipped, the first is "secret"/);
+  });
+});
+
+test('a link directory on another file system is refused, naming both', async () => {
+  const linkDir = mkdtempSync('/dev/shm/homarus-links-');
+  try {
+    const elsewhere = { ...node, roots: [{ ...node.roots[0]!, linkDir }] };
+    await expect(backUp(repository, jobs.context, { nodes: [elsewhere] })).rejects.toMatchObject({
+      code: 'DifferentFileSystem',
+      message: expect.stringContaining(`the link directory ${linkDir} cannot hold links to ${root()}`),
+    });
+  } finally {
+    rmSync(linkDir, { recursive: true });
+  }
+});
+
 test('globs choose, dotfiles among them, and a restore leaves alone what backups exclude', async () => {
   makeTree(root(), sample);
   const snapshot = { select: { include: [], exclude: ['**/.hidden', 'dir'] } };

@@ -119,6 +119,17 @@ export function describeStore(name: string, given: () => Promise<GivenStore>, ti
       expect(listed).toEqual([{ key: 'a/10', size: 4, modified: expect.any(Number) }]);
     });
 
+    it('lists more keys than one page holds, each once and in order', async () => {
+      const keys = Array.from({ length: 1_050 }, (_, place) => `k/${String(place).padStart(5, '0')}`);
+      for (let from = 0; from < keys.length; from += 50) {
+        await Promise.all(keys.slice(from, from + 50).map((key) => store.create(key, Buffer.from(key))));
+      }
+      expect(await all('k/')).toEqual(keys);
+      expect(await all('k/', keys[1_000])).toEqual(keys.slice(1_001));
+      expect(await store.remove(keys)).toEqual({ retained: [] });
+      expect(await all('k/')).toEqual([]);
+    });
+
     it('removes what is there, counts what is not as removed, and lists it no more', async () => {
       await store.create('x/1', Buffer.from('1'));
       await store.create('x/2', Buffer.from('2'));

@@ -1,8 +1,10 @@
+import type { ChildProcessByStdio } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Client, Connection } from '@temporalio/client';
@@ -121,12 +123,17 @@ export class TestCluster {
     return readFileSync(this.process(name).logFile, 'utf8');
   }
 
-  /** Runs a command with `--json`. */
-  async homarus(...args: string[]): Promise<Answer> {
-    const child = spawn(process.execPath, [new URL(built('cli/main.js')).pathname, ...args, '--json'], {
+  /** Starts a command as an operator does. */
+  command(...args: string[]): ChildProcessByStdio<null, Readable, Readable> {
+    return spawn(process.execPath, [new URL(built('cli/main.js')).pathname, ...args], {
       env: { ...process.env, ...this.#env, HOMARUS_CONFIG: this.configFile, USER: 'tester', SUDO_USER: '' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+  }
+
+  /** Runs a command with `--json`. */
+  async homarus(...args: string[]): Promise<Answer> {
+    const child = this.command(...args, '--json');
     const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray());
     const [exit] = (await once(child, 'exit')) as [number | null];
     const text = ((await stdout) ?? []).join('');
