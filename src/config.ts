@@ -25,6 +25,8 @@ export interface Config {
   /** `throttle`: between heartbeats. */
   lock: LockTimes & { throttle: number };
   attempts: { backup: number };
+  /** So many nodes may be missing in a backup. */
+  backup: { allowMissing: number };
   retention: RetentionPolicy;
   api: { host: string; port: number };
   /** What processes keep on this machine. */

@@ -137,6 +137,7 @@ export const configFile = z.strictObject({
     throttle: duration(100).default(2_000),
   }),
   attempts: group({ backup: whole(1, 100).default(5) }),
+  backup: group({ allowMissing: whole(0, 10_000).default(0) }),
   retention: group({
     keepLast: whole(1, 1e6).optional(),
     minimumBackups: whole(0, 1e6).optional(),

@@ -23,6 +23,8 @@ const backupBody = z
     label: z.string().max(200).optional(),
     storage: z.string().min(1).max(100).optional(),
     waitForLock: z.number().int().nonnegative().optional(),
+    withoutNodes: z.array(z.string().min(1).max(63)).min(1).max(10_000).optional(),
+    allowMissing: z.number().int().min(0).max(10_000).optional(),
   })
   .default({});
 const listQuery = z.strictObject({ storage: z.string().min(1).max(100).optional() });
@@ -52,6 +54,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     if (body.label !== undefined) asked.label = body.label;
     if (body.storage !== undefined) asked.storage = body.storage;
     if (body.waitForLock !== undefined) asked.waitForLock = body.waitForLock;
+    if (body.withoutNodes !== undefined) asked.withoutNodes = body.withoutNodes;
+    if (body.allowMissing !== undefined) asked.allowMissing = body.allowMissing;
     const operation = await deps.startBackup(asked, key);
     return reply.code(202).header('location', `/v1/operations/${operation}`).send({ operation });
   });

@@ -20,22 +20,24 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
 }
 
 function describeBackup(result: BackupResult): string {
-  const { backup, attempt, nodes, files, bytes, added, stored, skipped, vanished } = result;
+  const { backup, attempt, nodes, missing, files, bytes, added, stored, skipped, vanished } = result;
   const lines = [
     `backup ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(nodes, 'node')}`,
     `new in it: ${formatBytes(added)}, stored as ${formatBytes(stored)}`,
   ];
+  if (missing.length > 0) lines.push(`it is partial, without ${missing.join(', ')}: no rule of retention counts it`);
   if (attempt > 1) lines.push(`it took ${counted(attempt, 'attempt')}`);
   if (skipped > 0) lines.push(`left out, being no files or unreadable: ${skipped}`);
   if (vanished > 0) lines.push(`gone before they could be read: ${counted(vanished, 'file')}`);
   return lines.join('\n');
 }
 
-function describeRestore({ backup, pairs, files, bytes, kept, fetchedBytes, removed }: RestoreResult): string {
+function describeRestore({ backup, pairs, missing, files, bytes, kept, fetchedBytes, removed }: RestoreResult): string {
   const lines = [
     `restored ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(pairs.length, 'node')}`,
     `${counted(kept, 'file')} were right already, ${formatBytes(fetchedBytes)} were fetched, ${removed} extra removed`,
   ];
+  if (missing.length > 0) lines.push(`missing in the backup, and left as they are: ${missing.join(', ')}`);
   for (const { from, to } of pairs) if (from !== to) lines.push(`node ${to} got what node ${from} had`);
   return lines.join('\n');
 }

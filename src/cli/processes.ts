@@ -4,6 +4,7 @@ import { connectTemporal } from '../client/connect.ts';
 import { startOperation } from '../client/operations.ts';
 import { operationStatus } from '../client/progress.ts';
 import type { Config } from '../config.ts';
+import { nodesWithout } from '../domain/cluster.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { log } from '../telemetry.ts';
@@ -57,6 +58,7 @@ async function serveApi(config: Config, stop: AbortSignal): Promise<void> {
       return root.backups.toReversed();
     },
     async startBackup(request, key) {
+      nodesWithout(config.nodes, request.withoutNodes);
       const id = key === undefined ? [] : [`backup-${config.cluster}-${key}`];
       return (await answeredIn(startOperation(client, config.cluster, 'backup', request, ...id))).workflowId;
     },

@@ -6,6 +6,7 @@ import { ChunkIndex } from '../storage/chunkIndex.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
 import { pinnedBackups } from '../storage/marks.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
+import type { Latest } from '../storage/planRestore.ts';
 import { findBackup as findInRoot } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
@@ -40,12 +41,12 @@ export async function listBackups(reading: Reading): Promise<ListedBackup[]> {
 }
 
 /**
- * A backup by its name, or `latest`, before a time if one is given (ISO 8601). `BackupNotFound` names the one that was
- * likely meant.
+ * A backup by its name, or `latest`, which is a complete one unless nodes are named. `BackupNotFound` names the one that
+ * was likely meant.
  */
-export function findBackup(reading: Reading, name: string, before?: string): BackupEntry {
+export function findBackup(reading: Reading, name: string, latest: Latest = {}): BackupEntry {
   try {
-    return findInRoot(reading.at.root, name, before);
+    return findInRoot(reading.at.root, name, latest);
   } catch (error) {
     const near = nearest(reading, name);
     if (!hasCode(error, 'BackupNotFound') || near === undefined) throw error;

@@ -32,7 +32,7 @@ export interface BackupEntry {
   /** Bytes that this backup brought, before and after compression. */
   added: number;
   stored: number;
-  /** Nodes that are missing in it. */
+  /** Ids of nodes that are missing in it; only where some are. */
   partial?: string[];
   /** Backups that it cannot do without. */
   requires?: string[];
@@ -130,6 +130,8 @@ export interface Manifest {
   epoch: number;
   plugin: { name: string; version: number; data: unknown };
   nodes: ManifestNode[];
+  /** As in the root's entry. */
+  partial?: string[];
   streams: ManifestStream[];
   totals: Totals;
 }

@@ -36,7 +36,12 @@ export const errorTable = {
   StorageUnsuitable: row(400, 10, 'never', 'Use a storage that honours conditional writes.'),
   LockHeld: row(409, 11, 'never', 'Wait for the holder, or cancel it; "homarus status" shows it.'),
   LockLost: row(409, 12, 'never', 'The cluster is unlocked and no backup was harmed; start the operation again.'),
-  NodeUnavailable: row(503, 13, 'never', 'Start the worker of the node with "homarus node --node ID".'),
+  NodeUnavailable: row(
+    503,
+    13,
+    'never',
+    'Start the worker of the node with "homarus node --node ID"; a backup can go without it: --without-node ID.',
+  ),
   NodeTaken: row(409, 13, 'never', 'Two machines claim one node id; stop one or correct its configuration.'),
   BackupNotFound: row(404, 14, 'never', '"homarus list" shows the backups that exist.'),
   BackupRemoved: row(410, 14, 'never', 'It was removed while it was read; choose another with "homarus list".'),

@@ -2,6 +2,13 @@ import type { NodeInfo } from './cluster.ts';
 import { HomarusError } from './errors.ts';
 import type { RestorePair } from './operations.ts';
 
+export interface MatchOptions {
+  /** Only these nodes of the cluster take anything. */
+  only?: readonly string[] | undefined;
+  /** Nodes that the backup is without: they keep what they have, rather than take another's files. */
+  missing?: readonly string[];
+}
+
 /**
  * Which node of the cluster takes the files of which node of the backup: the one of the same id, else the only one left
  * in the same availability zone. Zones go by their names, never by rank. Without `only`, every node of the backup must
@@ -10,7 +17,7 @@ import type { RestorePair } from './operations.ts';
 export function matchNodes(
   from: readonly NodeInfo[],
   to: readonly NodeInfo[],
-  only?: readonly string[],
+  { only, missing = [] }: MatchOptions = {},
 ): RestorePair[] {
   const unknown = (only ?? []).filter((id) => !to.some((node) => node.id === id));
   if (unknown.length > 0) {
@@ -21,7 +28,7 @@ export function matchNodes(
   }
   const pairs: RestorePair[] = from.filter(({ id }) => has(to, id)).map(({ id }) => ({ from: id, to: id }));
   const left = from.filter(({ id }) => !has(to, id));
-  const free = to.filter(({ id }) => !has(from, id));
+  const free = to.filter(({ id }) => !has(from, id) && !missing.includes(id));
   for (const node of left) {
     const near = free.filter(({ az }) => az !== '' && az === node.az);
     const rivals = left.filter(({ az }) => az === node.az);
@@ -33,7 +40,11 @@ export function matchNodes(
   const unmatched = ids(from).filter((id) => !pairs.some((pair) => pair.from === id));
   const without = (only ?? []).filter((id) => !chosen.some((pair) => pair.to === id));
   if ((only === undefined && unmatched.length > 0) || without.length > 0) {
-    throw doNotMatch(from, to, without.length > 0 ? without : unmatched, without.length > 0);
+    const nodes = without.length > 0 ? without : unmatched;
+    throw doNotMatch(from, to, nodes, {
+      ofCluster: without.length > 0,
+      partial: nodes.some((id) => missing.includes(id)),
+    });
   }
   return chosen;
 }
@@ -42,12 +53,12 @@ function doNotMatch(
   from: readonly NodeInfo[],
   to: readonly NodeInfo[],
   nodes: readonly string[],
-  ofCluster: boolean,
+  { ofCluster, partial }: { ofCluster: boolean; partial: boolean },
 ): HomarusError {
   const what = ofCluster
     ? `the backup has nothing for node ${listed(nodes)}`
     : `no node of the cluster can take the files of ${listed(nodes)}`;
-  const sides = `the backup has ${listed(from.map(described))}, the cluster ${listed(to.map(described))}`;
+  const sides = `the ${partial ? 'partial ' : ''}backup has ${listed(from.map(described))}, the cluster ${listed(to.map(described))}`;
   return new HomarusError('NodesDoNotMatch', `${what}, by id or by availability zone: ${sides}`);
 }
 

@@ -16,6 +16,10 @@ export interface OperationRequest {
 
 export interface BackupRequest extends OperationRequest {
   label?: string;
+  /** Ids of nodes that are not asked: the backup is partial. */
+  withoutNodes?: string[];
+  /** So many nodes may be missing because they do not take their part of the lock; instead of the configured number. */
+  allowMissing?: number;
 }
 
 export interface RestoreRequest extends OperationRequest {
@@ -63,6 +67,8 @@ export interface ClusterSettings {
   plugin: string;
   lock: LockTimes;
   attempts: number;
+  /** So many nodes may be missing in a backup. */
+  allowMissing: number;
 }
 
 /** Names one attempt everywhere: in roots, leases and grants. */
@@ -152,6 +158,8 @@ export interface RestorePair {
 export interface RestorePlan {
   backup: BackupEntry;
   pairs: RestorePair[];
+  /** Ids of nodes that the backup has nothing for. */
+  missing: string[];
   settings: ClusterSettings;
   /** False when the storage is another cluster's: then only the nodes are locked. */
   lockStorage: boolean;
@@ -170,6 +178,8 @@ export interface BackupResult {
   backup: string;
   attempt: number;
   nodes: number;
+  /** Ids of nodes that it is without; empty for a complete backup. */
+  missing: string[];
   files: number;
   bytes: number;
   added: number;
@@ -181,6 +191,8 @@ export interface BackupResult {
 export interface RestoreResult {
   backup: string;
   pairs: RestorePair[];
+  /** Ids of nodes that a partial backup has nothing for: they were left as they are. */
+  missing: string[];
   files: number;
   bytes: number;
   kept: number;
@@ -236,6 +248,8 @@ export interface OperationProgress {
   /** Nodes that finished the phase. */
   done: string[];
   nodes: string[];
+  /** Nodes that the operation goes without, if any. */
+  missing?: string[];
   backup?: string;
   /** Why the last attempt failed. */
   lastFailure?: string;

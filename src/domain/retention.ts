@@ -17,7 +17,7 @@ export interface Judged {
   /** ISO 8601 */
   finished: string;
   pinned: boolean;
-  /** Nodes that are missing in it: an incomplete backup counts for no rule. */
+  /** Nodes that are missing in it: a partial backup is never counted as a complete one. */
   partial?: readonly string[];
   /** Backups that it cannot do without. */
   requires?: readonly string[];
@@ -34,8 +34,9 @@ const DAY = 86_400_000;
 
 /**
  * The verdict on each backup, in the order given. What stays is the union of what the rules, the minimum and the pins keep;
- * `maximumBackups` then cuts the oldest that are not held, never below the minimum. Nothing from the future goes, and
- * without a rule everything stays. `options.delete` lets backups go by name: no rule keeps them, a pin does.
+ * `maximumBackups` then cuts the oldest that are not held, never below the minimum; it counts complete and partial ones
+ * apart. A partial one that is newer than every complete one stays as a complete one would, until there is one. Nothing
+ * from the future goes, and without a rule everything stays. `options.delete` lets backups go by name: no rule keeps them, a pin does.
  */
 export function judge(
   backups: readonly Judged[],
@@ -84,6 +85,9 @@ function applyRules(
   if (keepLast !== undefined) {
     for (const [place, backup] of complete.entries())
       if (place < keepLast) keep(backup, `last ${place + 1} of ${keepLast}`);
+    // All that there is of its time: a node that is down for long must not cost the others what they have.
+    const newest = complete[0] ? newestFirst.slice(0, newestFirst.indexOf(complete[0])) : newestFirst;
+    for (const backup of newest.slice(0, keepLast)) keep(backup, 'partial, newer than every complete one');
   }
   if (keepDays !== undefined) {
     for (const backup of newestFirst) {
@@ -93,14 +97,16 @@ function applyRules(
   const noRule = keepLast === undefined && keepDays === undefined;
   if (noRule) for (const backup of newestFirst) if (!kept(backup)) keep(backup, 'no rule lets it go');
   if (maximumBackups === undefined) return 'no rule keeps it';
-  const staying = newestFirst.filter(kept);
   const most = Math.max(maximumBackups, least);
-  let excess = staying.length - most;
-  for (const backup of staying.toReversed()) {
-    if (excess <= 0) break;
-    if (held.includes(backup)) continue;
-    reasons.set(backup, []);
-    excess--;
+  for (const isPartial of [false, true]) {
+    const staying = newestFirst.filter((backup) => kept(backup) && complete.includes(backup) !== isPartial);
+    let excess = staying.length - most;
+    for (const backup of staying.toReversed()) {
+      if (excess <= 0) break;
+      if (held.includes(backup)) continue;
+      reasons.set(backup, []);
+      excess--;
+    }
   }
   return noRule ? `beyond the maximum of ${maximumBackups}` : 'no rule keeps it, or it is beyond the maximum';
 }

@@ -24,6 +24,8 @@ export interface BackupCommit {
   attempt: number;
   started: string;
   snapshots: SnapshotReceipt[];
+  /** Ids of nodes that the backup is without. */
+  missing: string[];
   uploads: UploadReceipt[];
   /** Index of the packs that a died backup left and that this one adopts. */
   orphans: IndexRef | null;
@@ -57,6 +59,7 @@ export async function commitBackup(
   const finished = new Date();
   const totals = sum(input.snapshots.map((receipt) => receipt.totals));
   const name = backupName(planned.root.backups, input.started);
+  const partial = input.missing.length > 0 ? { partial: input.missing } : {};
   const manifest: Manifest = {
     version: 1,
     repository: repository.parameters.id,
@@ -71,6 +74,7 @@ export async function commitBackup(
     epoch: input.grant.epoch,
     plugin: input.plugin,
     nodes,
+    ...partial,
     streams: [],
     totals,
   };
@@ -89,6 +93,7 @@ export async function commitBackup(
     bytes: totals.bytes,
     added: total(input.uploads, 'bytes'),
     stored: total(input.uploads, 'stored'),
+    ...partial,
   };
   const added = [index, input.orphans].filter((ref) => ref !== null && ref !== undefined);
   const indexes = await mergeIndexes(repository, [...planned.root.indexes, ...added], input.grant.epoch, options);
@@ -116,7 +121,18 @@ function committed(repository: Repository, input: BackupCommit, entry: BackupEnt
   return {
     id: entry.id,
     repository: repository.parameters.id,
-    receipt: { backup: name, attempt: input.attempt, nodes, files, bytes, added, stored, skipped, vanished },
+    receipt: {
+      backup: name,
+      attempt: input.attempt,
+      nodes,
+      missing: entry.partial ?? [],
+      files,
+      bytes,
+      added,
+      stored,
+      skipped,
+      vanished,
+    },
   };
 }
 

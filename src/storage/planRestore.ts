@@ -7,7 +7,10 @@ import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import { presentRoot } from './roots.ts';
 
-/** Which backup a restore takes, and which node takes whose files. Refusals come before anything is locked. */
+/**
+ * Which backup a restore takes, and which node takes whose files. Refusals come before anything is locked. Of a partial
+ * backup what it has is restored: the nodes that it is without are answered, and left as they are.
+ */
 export async function planRestore(
   repository: Repository,
   request: RestoreRequest,
@@ -15,14 +18,23 @@ export async function planRestore(
   options: CallOptions,
 ): Promise<RestorePlan> {
   const { root } = await presentRoot(repository, options);
-  const backup = findBackup(root, request.backup, request.before);
+  const backup = findBackup(root, request.backup, request);
   const manifest = await readManifest(repository, backup, options);
-  const pairs = matchNodes(manifest.nodes, settings.nodes, request.nodes);
-  return { backup, pairs, settings, lockStorage: root.cluster === settings.cluster };
+  const { partial = [] } = backup;
+  const pairs = matchNodes(manifest.nodes, settings.nodes, { only: request.nodes, missing: partial });
+  const missing = request.nodes === undefined ? partial : [];
+  return { backup, pairs, missing, settings, lockStorage: root.cluster === settings.cluster };
 }
 
-/** A backup by its name, or the latest one that finished before a time. `BackupNotFound` says what there is. */
-export function findBackup(root: RootDocument, name: string, before?: string): BackupEntry {
+export interface Latest {
+  /** Finished before this time (ISO 8601). */
+  before?: string | undefined;
+  /** Has these nodes, be it partial; without them only a complete backup is the latest. */
+  nodes?: readonly string[] | undefined;
+}
+
+/** A backup by its name, or the latest one that fits. `BackupNotFound` says what there is. */
+export function findBackup(root: RootDocument, name: string, { before, nodes }: Latest = {}): BackupEntry {
   if (name !== 'latest') {
     const found = root.backups.find((entry) => entry.name === name);
     if (found) return found;
@@ -31,13 +43,26 @@ export function findBackup(root: RootDocument, name: string, before?: string): B
   const limit = before === undefined ? Number.POSITIVE_INFINITY : Date.parse(before);
   if (Number.isNaN(limit))
     throw new HomarusError('BadInput', `before: "${before}" is not a time such as 2026-11-24T03:00:00Z`);
-  const latest = root.backups
-    .filter((entry) => Date.parse(entry.finished) < limit)
-    .reduce<BackupEntry | undefined>(
-      (last, entry) => (last && last.finished >= entry.finished ? last : entry),
-      undefined,
-    );
+  const inTime = root.backups.filter((entry) => Date.parse(entry.finished) < limit);
+  const lacks = ({ partial = [] }: BackupEntry): boolean =>
+    nodes === undefined ? partial.length > 0 : nodes.some((node) => partial.includes(node));
+  const latest = lastOf(inTime.filter((entry) => !lacks(entry)));
   if (latest) return latest;
   const when = before === undefined ? '' : ` before ${before}`;
-  throw new HomarusError('BackupNotFound', `cluster ${root.cluster} has no backup${when}`);
+  const partial = lastOf(inTime);
+  if (partial === undefined) {
+    throw new HomarusError('BackupNotFound', `cluster ${root.cluster} has no backup${when}`);
+  }
+  const what = nodes === undefined ? 'no complete backup' : `no backup of ${nodes.join(', ')}`;
+  throw new HomarusError(
+    'BackupNotFound',
+    `cluster ${root.cluster} has ${what}${when}; the latest, ${partial.name}, is without ${partial.partial?.join(', ')}`,
+    { hint: `Give the name of a partial backup to restore what it has, e.g. ${partial.name}.` },
+  );
 }
+
+const lastOf = (backups: readonly BackupEntry[]): BackupEntry | undefined =>
+  backups.reduce<BackupEntry | undefined>(
+    (last, entry) => (last && last.finished >= entry.finished ? last : entry),
+    undefined,
+  );

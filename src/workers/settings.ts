@@ -33,6 +33,7 @@ export function clusterSettings(config: Config, storage: string | undefined): Cl
     plugin: config.plugin.name,
     lock: { ttl, refresh, heartbeat },
     attempts: config.attempts.backup,
+    allowMissing: config.backup.allowMissing,
   };
 }
 

@@ -1,4 +1,5 @@
 import { uuid4 } from '@temporalio/workflow';
+import { nodesWithout } from '../domain/cluster.ts';
 import { padded } from '../domain/documents.ts';
 import type {
   BackupRequest,
@@ -14,7 +15,7 @@ import type { Locked } from './clusterLock.ts';
 import { failure } from './failures.ts';
 import { Operation, uncancelled } from './operation.ts';
 
-/** Backs up every node of the cluster. The backup exists when the root that names it stands: the last step. */
+/** Backs up the nodes of the cluster: all, unless the request lets some be missing. The backup exists when the root that names it stands: the last step. */
 export async function backup(cluster: string, request: BackupRequest = {}): Promise<BackupResult> {
   const operation = new Operation('backup', cluster, request);
   let committed: { repository: string; backup: string } | undefined;
@@ -23,7 +24,8 @@ export async function backup(cluster: string, request: BackupRequest = {}): Prom
       attempt,
       storageName: request.storage,
       lockStorage: true,
-      nodes: (settings) => settings.nodes,
+      nodes: (settings) => nodesWithout(settings.nodes, request.withoutNodes),
+      allowMissing: (settings) => request.allowMissing ?? settings.allowMissing,
       committed: () => committed,
     }),
     async (locked) => {
@@ -40,6 +42,8 @@ async function attemptBackup(operation: Operation, locked: Locked, request: Back
   const flow = flows[settings.plugin];
   if (flow === undefined) throw failure('ConfigInvalid', `there is no plugin "${settings.plugin}"`);
   const grants = new Map(locked.nodes.map((grant) => [grant.node, grant]));
+  const missing = settings.nodes.map(({ id }) => id).filter((id) => !grants.has(id));
+  operation.goesWithout(missing);
   const onNode = (node: string) => nodeWork(settings.cluster, node, settings.lock);
   const started = new Date().toISOString();
   let snapshots: SnapshotReceipt[] = [];
@@ -74,6 +78,7 @@ async function attemptBackup(operation: Operation, locked: Locked, request: Back
     attempt: operation.attempt,
     started,
     snapshots,
+    missing,
     uploads,
     orphans: plan.orphans,
     plugin: { name: settings.plugin, version: flow.version, data: data ?? null },

@@ -2,7 +2,7 @@ import { ActivityFailure, CancellationScope, isCancellation, log, TimeoutFailure
 import type { NodeInfo } from '../domain/cluster.ts';
 import type { AttemptId, ClusterSettings, NodeGrant, StorageGrant } from '../domain/operations.ts';
 import { control, coordinatorSteps, storageKeeper, storageRelease } from './activityProxies.ts';
-import { failure, messageOf, unwrap } from './failures.ts';
+import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
 
 /** What an attempt holds while it works. */
@@ -11,6 +11,7 @@ export interface Locked {
   readonly settings: ClusterSettings;
   /** Undefined when only nodes are locked. */
   readonly storage: StorageGrant | undefined;
+  /** Without those that may be missing and did not answer. */
   readonly nodes: readonly NodeGrant[];
 }
 
@@ -23,6 +24,8 @@ export interface LockPlan {
   readonly lockStorage: boolean;
   /** Which nodes of the cluster are locked. */
   readonly nodes: (settings: ClusterSettings) => readonly NodeInfo[];
+  /** How many of them may be left out because they do not take their part; none where it is missing. */
+  readonly allowMissing?: (settings: ClusterSettings) => number;
   /** The committed backup, for the nodes' retained state; its commit freed the storage, too. Asked at the release. */
   readonly committed?: () => { repository: string; backup: string } | undefined;
 }
@@ -62,6 +65,7 @@ class Held {
   #storageAsked = false;
   #released = false;
   readonly #nodesAsked = new Set<string>();
+  #missing = 0;
 
   constructor(plan: LockPlan) {
     this.#plan = plan;
@@ -83,13 +87,28 @@ class Held {
     if (settings === undefined) throw failure('Internal', 'a lock without storage needs the settings of the cluster');
     this.#settings = settings;
     const wanted = this.#plan.nodes(settings);
-    const [first, ...others] = wanted;
+    const spare = Math.min(this.#plan.allowMissing?.(settings) ?? 0, wanted.length - 1);
+    const others = [...wanted];
     // One node first, alone: two operations never each hold half of the cluster.
-    if (first) await this.#acquireNode(settings, first);
-    await this.work.run(() => fanOut(others.map((node) => () => this.#acquireNode(settings, node))));
+    while (others.length > 0 && this.#nodes.size === 0) {
+      const first = others.shift()!;
+      await this.work.run(() => this.#takeNode(settings, first, spare));
+    }
+    await this.work.run(() => fanOut(others.map((node) => () => this.#takeNode(settings, node, spare))));
     // In the order of the configuration, whoever answered first.
     const nodes = wanted.map(({ id }) => this.#nodes.get(id)).filter((grant) => grant !== undefined);
     return { attempt, settings, storage: this.#storage, nodes };
+  }
+
+  /** A node that is not there is left out as long as `spare` are enough. */
+  async #takeNode(settings: ClusterSettings, node: NodeInfo, spare: number): Promise<void> {
+    try {
+      await this.#acquireNode(settings, node);
+    } catch (error) {
+      if (codeOf(error) !== 'NodeUnavailable' || this.#missing >= spare) throw error;
+      this.#missing++;
+      log.warn(`${messageOf(error)}; it is left out`);
+    }
   }
 
   async #acquireNode(settings: ClusterSettings, node: NodeInfo): Promise<void> {

@@ -47,6 +47,12 @@ export class Operation {
     this.#progress.backup = backup;
   }
 
+  /** Nodes that it does without, for who looks at it. */
+  goesWithout(nodes: readonly string[]): void {
+    if (nodes.length > 0) this.#progress.missing = [...nodes];
+    else delete this.#progress.missing;
+  }
+
   get attempt(): number {
     return this.#progress.attempt;
   }
@@ -127,9 +133,10 @@ export class Operation {
   }
 
   #details(): string {
-    const { attempt, attempts, phase, nodes, lastFailure } = this.#progress;
+    const { attempt, attempts, phase, nodes, missing, lastFailure } = this.#progress;
     const parts = [`**${phase}**`];
     if (nodes.length > 0) parts.push(`on ${nodes.length} nodes`);
+    if (missing !== undefined) parts.push(`without ${missing.join(', ')}`);
     if (attempts > 1 && attempt > 1) parts.push(`(attempt ${attempt} of ${attempts})`);
     if (lastFailure !== undefined) parts.push(`\n\nlast failure: ${lastFailure}`);
     return parts.join(' ');

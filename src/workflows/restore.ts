@@ -10,7 +10,7 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
   const plan = await coordinatorSteps.planRestore({ request }).catch((error: unknown) => {
     throw unwrap(error);
   });
-  const { settings, backup, pairs } = plan;
+  const { settings, backup, pairs, missing } = plan;
   operation.names(backup.name);
   const flow = flows[backup.plugin];
   if (flow === undefined) throw failure('BadInput', `backup ${backup.name} needs the plugin "${backup.plugin}"`);
@@ -28,6 +28,7 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
       const result: RestoreResult = {
         backup: backup.name,
         pairs,
+        missing,
         files: 0,
         bytes: 0,
         kept: 0,

@@ -56,14 +56,23 @@ describe('the facade', () => {
     const started = await app.inject({
       method: 'POST',
       url: '/v1/backups',
-      payload: { label: 'nightly', waitForLock: 1_000 },
+      payload: { label: 'nightly', waitForLock: 1_000, withoutNodes: ['n2'], allowMissing: 1 },
       headers: { 'idempotency-key': 'night-1' },
     });
     expect(started.statusCode).toBe(202);
     expect(started.json()).toEqual({ operation: 'backup-east-night-1' });
     expect(started.headers.location).toBe('/v1/operations/backup-east-night-1');
     expect(asked).toEqual([
-      { request: { by: expect.stringContaining('REST'), label: 'nightly', waitForLock: 1_000 }, key: 'night-1' },
+      {
+        request: {
+          by: expect.stringContaining('REST'),
+          label: 'nightly',
+          waitForLock: 1_000,
+          withoutNodes: ['n2'],
+          allowMissing: 1,
+        },
+        key: 'night-1',
+      },
     ]);
     expect((await app.inject({ method: 'POST', url: '/v1/backups' })).statusCode).toBe(202);
   });

@@ -2,8 +2,8 @@ import { expect, test } from '@jest/globals';
 import { matchNodes } from '../../src/domain/matchNodes.ts';
 
 const nodes = (...named: string[]) => named.map((text) => ({ id: text.split('@')[0]!, az: text.split('@')[1] ?? '' }));
-const pairs = (from: string[], to: string[], only?: string[]): string[] =>
-  matchNodes(nodes(...from), nodes(...to), only).map((pair) => `${pair.from}>${pair.to}`);
+const pairs = (from: string[], to: string[], only?: string[], missing: string[] = []): string[] =>
+  matchNodes(nodes(...from), nodes(...to), { only, missing }).map((pair) => `${pair.from}>${pair.to}`);
 
 test('nodes take over what had their id', () => {
   expect(pairs(['a', 'b'], ['b', 'a', 'c'])).toEqual(['a>a', 'b>b']);
@@ -27,4 +27,11 @@ test('with chosen nodes only those need a match', () => {
   expect(pairs(['a', 'b', 'gone'], ['a', 'b'], ['b'])).toEqual(['b>b']);
   expect(() => pairs(['a'], ['a', 'c'], ['c'])).toThrow(/the backup has nothing for node c/);
   expect(() => pairs(['a'], ['a'], ['z'])).toThrow('node: there is no z in the cluster; it has a');
+});
+
+test('a node that the backup is without takes nothing of others, and says why when it is asked for', () => {
+  expect(pairs(['a@x', 'b@y'], ['a@x', 'c@y'])).toEqual(['a>a', 'b>c']);
+  expect(() => pairs(['a@x', 'b@y'], ['a@x', 'c@y'], undefined, ['c'])).toThrow(/can take the files of b/);
+  expect(pairs(['a@x'], ['a@x', 'c@y'], undefined, ['c'])).toEqual(['a>a']);
+  expect(() => pairs(['a'], ['a', 'c'], ['c'], ['c'])).toThrow(/nothing for node c.*: the partial backup has a/);
 });

@@ -41,10 +41,15 @@ describe('of seven daily backups, a to g,', () => {
     expect(kept(backups, {}, { delete: ['a', 'b'] })).toBe('acdefg');
   });
 
-  test('an incomplete one counts for no rule', () => {
-    const backups = week.map((backup) => (backup.name === 'g' ? { ...backup, partial: ['n1'] } : backup));
-    expect(kept(backups, { keepLast: 2 })).toBe('ef');
-    expect(kept(backups, { minimumBackups: 1, keepLast: 1 })).toBe('f');
+  test('a partial one takes no place of a complete one, and goes when there is a newer one of those', () => {
+    const partial = (...names: string[]) =>
+      week.map((backup) => (names.includes(backup.name) ? { ...backup, partial: ['n1'] } : backup));
+    expect(kept(partial('g'), { keepLast: 2 })).toBe('efg');
+    expect(kept(partial('f'), { keepLast: 2 })).toBe('eg');
+    expect(kept(partial('d', 'e', 'f', 'g'), { keepLast: 2 })).toBe('bcfg');
+    expect(kept(partial('f'), { minimumBackups: 2, keepDays: 0 })).toBe('eg');
+    expect(kept(partial('d', 'e', 'f', 'g'), { maximumBackups: 2 })).toBe('bcfg');
+    expect(kept(partial(...'abcdefg'), { keepLast: 1 })).toBe('g');
   });
 
   test('what a kept one requires stays, too', () => {

@@ -41,6 +41,8 @@ export interface BackUpOptions {
   /** What the nodes open; `repository` unless it is given. */
   asNode?: Repository;
   snapshot?: Partial<SnapshotInput>;
+  /** Ids of nodes that the backup is without. */
+  missing?: string[];
   /** Between the steps. */
   beforeUpload?: () => void | Promise<void>;
   beforeCommit?: () => void | Promise<void>;
@@ -88,6 +90,7 @@ export async function backUp(repository: Repository, context: JobContext, option
       attempt: 1,
       started,
       snapshots,
+      missing: options.missing ?? [],
       uploads,
       orphans: plan.orphans,
       plugin: { name: 'files', version: 1, data: null },

@@ -25,7 +25,9 @@ export const extract: Spec<
   ],
   example: 'homarus extract latest --node db1 --to /tmp/db1',
   async run(context, { node, to, path = [], storage, verifyExisting = false }, wanted) {
-    const { name: backup } = findBackup(await context.reading(storage, { anyCluster: true }), wanted);
+    const { name: backup } = findBackup(await context.reading(storage, { anyCluster: true }), wanted, {
+      nodes: [node],
+    });
     const { compression, parallelism } = await context.config();
     const view = progressView(context.terminal, context.output.json);
     const started = context.now().toISOString();

@@ -69,7 +69,7 @@ function describe(entry: ListedBackup, manifest: Manifest): string {
     ['attempt', String(manifest.attempt)],
     ['size', `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`],
     ['added', `${formatBytes(entry.added)}, stored as ${formatBytes(entry.stored)}`],
-    ['missing', entry.partial?.join(', ') ?? '-'],
+    ['missing', entry.partial ? `${entry.partial.join(', ')} (it is partial)` : '-'],
   ];
   const rows = manifest.nodes.flatMap((node) =>
     node.roots.map(({ name, totals, skipped, vanished, snapshotAt }) => [

@@ -14,7 +14,7 @@ export const ls: Spec<{ storage?: string; node?: string[] }, [string, string | u
   example: 'homarus ls latest "tables/*.db" --node a',
   async run(context, { storage, node: nodes }, wanted, path) {
     const reading = await context.reading(storage, { anyCluster: true });
-    const { name } = findBackup(reading, wanted);
+    const { name } = findBackup(reading, wanted, { nodes });
     const globs = path === undefined ? [] : [path];
     const { file: covers } = compileSelection({ include: globs, exclude: [] });
     const [below = ''] = basesOf(globs);

@@ -46,7 +46,7 @@ export const restore: Spec<Options, [string]> = {
     }
     // What is asked about is what is restored, though a newer backup may end meanwhile.
     const reading = await context.reading(storage, { anyCluster: true });
-    const entry = findBackup(reading, backup, before);
+    const entry = findBackup(reading, backup, { before, nodes: node });
     if (to === undefined) await confirm(context.terminal, intention(entry, options), yes);
     const request: RestoreRequest = { backup: entry.name };
     if (storage !== undefined) request.storage = storage;
@@ -62,11 +62,13 @@ export const restore: Spec<Options, [string]> = {
 function intention(entry: BackupEntry, { node, path }: Options): string {
   const label = entry.label ? ` "${entry.label}"` : '';
   const size = `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`;
+  const missing =
+    node === undefined && entry.partial ? `; ${entry.partial.join(', ')}, missing in it, stay as they are` : '';
   return [
     `This restores backup ${entry.name}${label} (${size}) in place`,
-    node ? `on the nodes ${node.join(', ')}` : 'on all nodes',
+    node ? `on the nodes ${node.join(', ')}` : entry.partial ? 'on the nodes that it has' : 'on all nodes',
     path ? `below ${path.join(', ')}:` : ':',
-    'files that differ are replaced, and files that it does not have are removed.',
+    `files that differ are replaced, and files that it does not have are removed${missing}.`,
   ]
     .join(' ')
     .replace(' :', ':');
