@@ -22,6 +22,7 @@ import type { RestoreCounts, RestoreInput } from '../../src/node/restorer.ts';
 import { restoreTrees } from '../../src/node/restorer.ts';
 import type { Selection } from '../../src/node/walk.ts';
 import { createRepository } from '../../src/storage/create.ts';
+import { HASH_BYTES } from '../../src/storage/hash.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { CHUNK_BYTES } from '../../src/storage/tree.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
@@ -386,14 +387,20 @@ describe('what is missing or damaged in the storage', () => {
 });
 
 test('no space is said before anything is changed, with what is needed and what is free', async () => {
-  // One chunk, again and again: more than this disk has.
+  // One chunk, which says that it is long, again and again: more than this disk has.
   makeTree(original, { a: file(65_536), b: file(5_000, 2) });
-  const times = Math.ceil(freeBytes(base) / 65_536) + 1_000;
+  const size = 2 ** 25;
+  const times = Math.ceil(freeBytes(base) / size) + 100;
+  const long = (chunk: Buffer): Buffer => {
+    const record = Buffer.from(chunk.subarray(0, CHUNK_BYTES));
+    record.writeUInt32LE(size, HASH_BYTES);
+    return record;
+  };
   const huge = await storeTree(repository, original, {
     change: (rows) =>
       rows.map((row) =>
         row.path === 'a' && row.chunks
-          ? { ...row, size: times * 65_536, chunks: Buffer.alloc(times * CHUNK_BYTES, row.chunks) }
+          ? { ...row, size: times * size, chunks: Buffer.alloc(times * CHUNK_BYTES, long(row.chunks)) }
           : row,
       ),
   });
