@@ -3,6 +3,7 @@ import type { NodeLease } from '../node/lease.ts';
 import type { Log } from '../telemetry.ts';
 import { toFailure } from './boundary.ts';
 import type { Liveness } from './liveness.ts';
+import { refuseOtherMachine } from './node.ts';
 import { pause, toldToEnd } from './pause.ts';
 
 /** What the node's own part of the lock needs. */
@@ -12,6 +13,8 @@ export interface ControlDeps {
   readonly incarnation: string;
   readonly lease: NodeLease;
   readonly liveness: Liveness;
+  /** `NodeTaken` when another machine serves the node, too. */
+  refuseRivals(): Promise<void>;
   /** Between refreshes, ms. */
   readonly refreshMs: number;
   /** Ends what the attempt left on the node: links, lists; makes its snapshot the retained state if committed. */
@@ -32,6 +35,7 @@ export function createControlActivities(deps: ControlDeps) {
     async acquireNode({ attempt, ttl }: { attempt: AttemptId; ttl: number }): Promise<NodeGrant> {
       const { node, host, incarnation, lease } = deps;
       try {
+        await deps.refuseRivals();
         return { attempt, node, grant: await lease.acquire(attempt, ttl), host, incarnation, ttl };
       } catch (error) {
         throw toFailure(error);
@@ -43,6 +47,7 @@ export function createControlActivities(deps: ControlDeps) {
       await deps.liveness.run(
         () => ({}),
         async (signal) => {
+          refuseOtherMachine(grant, deps);
           for (;;) {
             if (deps.lease.refresh(grant) === 'released') await toldToEnd(signal);
             await pause(deps.refreshMs, signal);

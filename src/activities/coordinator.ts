@@ -33,7 +33,7 @@ export interface CoordinatorDeps {
   settings(storage: string | undefined): ClusterSettings;
   retention: RetentionPolicy;
   /** The repository in a storage; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
-  repository(storage: string, options: { anyCluster?: boolean; signal: AbortSignal }): Promise<Repository>;
+  repository(storage: string, options: { anyCluster?: boolean; id?: string; signal: AbortSignal }): Promise<Repository>;
   liveness: Liveness;
   seen: SeenRoots;
   /** For temporary files and caches. */
@@ -46,6 +46,9 @@ export type CoordinatorActivities = ReturnType<typeof createCoordinatorActivitie
 /** What runs on the coordinators' queue: the storage's part of the lock, and everything that sees the whole cluster. */
 export function createCoordinatorActivities(deps: CoordinatorDeps) {
   const alive = <T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> => deps.liveness.run(() => ({}), body);
+  /** Another coordinator may have granted it by another configuration. */
+  const granted = ({ storage, repository: id }: StorageGrant, signal: AbortSignal): Promise<Repository> =>
+    deps.repository(storage, { id, signal });
 
   return {
     /** Takes the storage's part of the lock. `LockHeld` names the holder; asked again by the same attempt, it answers the same. */
@@ -71,7 +74,9 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         );
         await deps.seen.check(repository, at);
         const { attempt } = input;
-        return { grant: { attempt, storage: settings.storage, epoch, root: at.root.number, ttl }, settings };
+        const { id } = repository.parameters;
+        const grant = { attempt, storage: settings.storage, repository: id, epoch, root: at.root.number, ttl };
+        return { grant, settings };
       });
     },
 
@@ -89,7 +94,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
           const left = AbortSignal.timeout(Math.max(Math.ceil(deadline - performance.now()), 1));
           const inTime = AbortSignal.any([signal, left]);
           try {
-            repository ??= await deps.repository(grant.storage, { signal: inTime });
+            repository ??= await granted(grant, inTime);
             const answer = await refreshLock(repository, grant.epoch, holder, {
               signal: inTime,
             });
@@ -125,7 +130,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** Who uploads what; adopts what died backups left. */
     planBackup: (input: { grant: StorageGrant; snapshots: SnapshotReceipt[] }): Promise<PlanReceipt> =>
       alive(async (signal) =>
-        planBackup(await deps.repository(input.grant.storage, { signal }), input, {
+        planBackup(await granted(input.grant, signal), input, {
           directory: deps.directory,
           signal,
         }),
@@ -134,8 +139,8 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** Makes the backup exist, releases the storage in the same root, and drops what the attempt staged. */
     commitBackup: (input: BackupCommit): Promise<{ receipt: BackupResult; id: string; repository: string }> =>
       alive(async (signal) => {
-        const { storage, epoch, attempt } = input.grant;
-        const repository = await deps.repository(storage, { signal });
+        const { epoch, attempt } = input.grant;
+        const repository = await granted(input.grant, signal);
         const committed = await commitBackup(repository, input, { directory: deps.directory, signal });
         await removeStaging(repository, epoch, attempt.operation, { signal }).catch((error: unknown) => {
           // The backup exists; the next cleanup removes it.
@@ -156,7 +161,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
       alive(async (signal) =>
-        cleanUp(await deps.repository(input.grant.storage, { signal }), input, {
+        cleanUp(await granted(input.grant, signal), input, {
           retention: deps.retention,
           directory: deps.directory,
           signal,

@@ -28,6 +28,8 @@ export interface JobRun {
 export interface RestoreWork {
   operation: string;
   storageName: string;
+  /** Id of the repository that has it. */
+  repository: string;
   backup: BackupEntry;
   /** The node of the backup that this node takes over. */
   from: string;
@@ -45,6 +47,19 @@ export interface NodeDeps {
   readonly jobs: NodeJobs;
 }
 
+/** `NodeTaken` when what was granted by one incarnation of a node comes to another. */
+export function refuseOtherMachine(
+  grant: NodeGrant,
+  { node, host, incarnation }: Pick<NodeDeps, 'node' | 'host' | 'incarnation'>,
+): void {
+  if (grant.incarnation === incarnation) return;
+  throw new HomarusError(
+    'NodeTaken',
+    `node ${node} is served by two machines: the lock was granted by ${grant.host} (incarnation ${grant.incarnation}), ` +
+      `the work came to ${host} (incarnation ${incarnation})`,
+  );
+}
+
 export type NodeActivities = ReturnType<typeof createNodeActivities>;
 
 /** The long work of a node: it runs under the node's grant, and stops with it. */
@@ -54,7 +69,7 @@ export function createNodeActivities(deps: NodeDeps) {
     return deps.liveness.run(
       (): HeartbeatDetails => ({ v: 1, node: deps.node, progress }),
       (cancelled) => {
-        if (grant.incarnation !== deps.incarnation) throw taken(grant);
+        refuseOtherMachine(grant, deps);
         return deps.lease.run(grant, (ended) =>
           work({
             signal: AbortSignal.any([cancelled, ended]),
@@ -66,12 +81,6 @@ export function createNodeActivities(deps: NodeDeps) {
       },
     );
   };
-  const taken = (grant: NodeGrant): HomarusError =>
-    new HomarusError(
-      'NodeTaken',
-      `two machines work as node ${deps.node}: the lock was granted by ${grant.host}, the work came to ${deps.host}`,
-    );
-
   return {
     snapshotNode: (input: { grant: NodeGrant; storage: StorageGrant }): Promise<SnapshotReceipt> =>
       underGrant(input.grant, (run) => deps.jobs.snapshot({ storage: input.storage }, run)),

@@ -22,7 +22,7 @@ export interface RunningOperation {
 }
 
 /** A worker asks for work at least once a minute, and Temporal remembers askers for five, ms. */
-const ASKS_WITHIN = 75_000;
+export const ASKS_WITHIN = 75_000;
 
 const ACTIVITY = 2;
 const WORKFLOW = 1;
@@ -31,7 +31,7 @@ const WORKFLOW = 1;
 export function nodesOf(client: Client, cluster: string, nodes: readonly NodeInfo[], now: Date): Promise<NodeHealth[]> {
   return Promise.all(
     nodes.map(async ({ id, az }) => {
-      const [last] = await pollers(client, nodeControlQueue(cluster, id), ACTIVITY);
+      const [last] = await controlPollers(client, cluster, id);
       const alive = last !== undefined && isAlive(last, now);
       const lastSeen = last ? new Date(last.seen).toISOString() : null;
       return { node: id, az, alive, lastSeen, worker: last?.worker ?? null };
@@ -56,13 +56,17 @@ export async function runningOperations(client: Client, cluster: string): Promis
   return running.toSorted((a, b) => (a.started < b.started ? 1 : -1));
 }
 
-interface Poller {
+export interface Poller {
   worker: string;
-  /** ms since the epoch. */
+  /** When it last asked for work, ms since the epoch by Temporal's clock. */
   seen: number;
 }
 
 const isAlive = ({ seen }: Poller, now: Date): boolean => now.getTime() - seen < ASKS_WITHIN;
+
+/** Who served a node of late: its own small queue is asked however busy the node is. The latest first. */
+export const controlPollers = (client: Client, cluster: string, node: string): Promise<Poller[]> =>
+  pollers(client, nodeControlQueue(cluster, node), ACTIVITY);
 
 /** The latest first. */
 async function pollers(client: Client, queue: string, kind: number): Promise<Poller[]> {
@@ -74,7 +78,7 @@ async function pollers(client: Client, queue: string, kind: number): Promise<Pol
   return (pollers ?? [])
     .map(({ identity, lastAccessTime }) => ({
       worker: identity ?? '',
-      seen: Number(lastAccessTime?.seconds ?? 0) * 1000,
+      seen: Number(lastAccessTime?.seconds ?? 0) * 1000 + Math.floor((lastAccessTime?.nanos ?? 0) / 1e6),
     }))
     .toSorted((a, b) => b.seen - a.seen);
 }

@@ -86,6 +86,8 @@ export interface AttemptId {
 export interface StorageGrant {
   attempt: AttemptId;
   storage: string;
+  /** Id of the repository: whoever works under the grant must find the same one. */
+  repository: string;
   epoch: number;
   /** Number of the root that took the lock: all that the attempt knows comes from it. */
   root: number;
@@ -161,6 +163,8 @@ export interface RestorePlan {
   /** Ids of nodes that the backup has nothing for. */
   missing: string[];
   settings: ClusterSettings;
+  /** Id of the repository that has it. */
+  repository: string;
   /** False when the storage is another cluster's: then only the nodes are locked. */
   lockStorage: boolean;
 }

@@ -19,6 +19,8 @@ export interface RepositoryArgs {
   storage: StorageSettings;
   /** The repository must be this cluster's; undefined: any may be read. */
   cluster: string | undefined;
+  /** Id of the one that it must be. */
+  repository: string | undefined;
   /** zstd level of what is written, 0 for none. */
   level: number;
   /** Requests to the storage at once. */
@@ -33,8 +35,8 @@ async function using<T>(
 ): Promise<T> {
   const store = openStore(args.storage, { requests: args.requests });
   try {
-    const { cluster, level } = args;
-    return await body(await openRepository(store, { cluster, level, signal }));
+    const { cluster, repository: id, level } = args;
+    return await body(await openRepository(store, { cluster, id, level, signal }));
   } finally {
     await store.close();
   }

@@ -23,7 +23,8 @@ export async function planRestore(
   const { partial = [] } = backup;
   const pairs = matchNodes(manifest.nodes, settings.nodes, { only: request.nodes, missing: partial });
   const missing = request.nodes === undefined ? partial : [];
-  return { backup, pairs, missing, settings, lockStorage: root.cluster === settings.cluster };
+  const { id } = repository.parameters;
+  return { backup, pairs, missing, settings, repository: id, lockStorage: root.cluster === settings.cluster };
 }
 
 export interface Latest {

@@ -33,11 +33,12 @@ const knownVersions = new Set([1]);
 
 /**
  * Opens the repository in `store`. `NoRepository` where there is none, `ForeignRepository` where it is another
- * cluster's (unless `cluster` is undefined: readers of any), `RepositoryIncompatible` where it is newer than us.
+ * cluster's (unless `cluster` is undefined: readers of any) or not the one with this `id`, `RepositoryIncompatible` where
+ * it is newer than us.
  */
 export async function openRepository(
   store: ObjectStore,
-  options: CallOptions & { cluster?: string | undefined; level?: number } = {},
+  options: CallOptions & { cluster?: string | undefined; id?: string | undefined; level?: number } = {},
 ): Promise<Repository> {
   const bytes = await store.read(REPOSITORY_KEY, undefined, options);
   if (bytes === undefined) throw new HomarusError('NoRepository', `${store.description} holds no repository`);
@@ -46,6 +47,13 @@ export async function openRepository(
     throw new HomarusError(
       'ForeignRepository',
       `${store.description} holds the repository of cluster "${parameters.cluster}", not of "${options.cluster}"`,
+    );
+  }
+  if (options.id !== undefined && parameters.id !== options.id) {
+    throw new HomarusError(
+      'ForeignRepository',
+      `${store.description} holds repository ${parameters.id}, but the operation works on repository ${options.id}`,
+      { hint: 'Not all machines have the same storage in their configuration: make it the same everywhere.' },
     );
   }
   return repositoryOf(store, parameters, options.level ?? 1);

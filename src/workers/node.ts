@@ -9,6 +9,7 @@ import { claimStateDir, incarnationOf } from '../node/identity.ts';
 import { NodeLease } from '../node/lease.ts';
 import { log } from '../telemetry.ts';
 import { createNodeJobs, prepareRoots } from './nodeJobs.ts';
+import { nodeRole, Rivals } from './rivals.ts';
 import { nodeNamed } from './settings.ts';
 import { runWorkers, serve } from './temporal.ts';
 
@@ -29,10 +30,12 @@ export async function runNode(config: Config, target: TemporalTarget, id: string
       node.roots.map((root) => root.linkDir),
     );
     const journal = new TokenJournal(node.stateDir);
-    const serving = await serve({ target, role: `node/${id}`, lock: config.lock, journal });
+    const serving = await serve({ target, role: nodeRole(id, incarnation), lock: config.lock, journal });
     const { liveness } = serving;
+    const rivals = new Rivals(serving.client, config.cluster, id, incarnation);
     const jobs = createNodeJobs(config, node, log);
     try {
+      await rivals.awaitNone(stop, log);
       const work = await serving.worker({
         taskQueue: nodeQueue(config.cluster, id),
         activities: createNodeActivities({ node: id, host, incarnation, lease, liveness, jobs }),
@@ -46,6 +49,7 @@ export async function runNode(config: Config, target: TemporalTarget, id: string
           incarnation,
           lease,
           liveness,
+          refuseRivals: () => rivals.refuse(),
           refreshMs: config.lock.refresh,
           finish: jobs.finish,
           log,

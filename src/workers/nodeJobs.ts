@@ -18,9 +18,10 @@ export interface RunningJobs extends NodeJobs {
 /** A node's jobs, each in a thread of its own, from what the configuration says. */
 export function createNodeJobs(config: Config, node: NodeConfig, log: Log): RunningJobs {
   const { include, exclude, onUnreadable } = config.plugin.options;
-  const repository = (storage: string, cluster: string | undefined): RepositoryArgs => ({
+  const repository = (storage: string, id: string, cluster: string | undefined): RepositoryArgs => ({
     storage: storageNamed(config, storage).settings,
     cluster,
+    repository: id,
     level: config.compression.level,
     requests: config.parallelism.requests,
     threads: config.parallelism.threads,
@@ -37,7 +38,7 @@ export function createNodeJobs(config: Config, node: NodeConfig, log: Log): Runn
       runJob(
         'snapshot',
         {
-          ...repository(storage.storage, config.cluster),
+          ...repository(storage.storage, storage.repository, config.cluster),
           ...attemptOf(storage),
           root: storage.root,
           node,
@@ -53,7 +54,7 @@ export function createNodeJobs(config: Config, node: NodeConfig, log: Log): Runn
       return runJob(
         'upload',
         {
-          ...repository(storage.storage, config.cluster),
+          ...repository(storage.storage, storage.repository, config.cluster),
           ...attempt,
           node: node.id,
           wanted,
@@ -63,12 +64,12 @@ export function createNodeJobs(config: Config, node: NodeConfig, log: Log): Runn
       );
     },
 
-    restore: ({ operation, storageName, backup, from, paths, to, verifyExisting }, run) =>
+    restore: ({ operation, storageName, repository: id, backup, from, paths, to, verifyExisting }, run) =>
       runJob(
         'restore',
         // A backup of another cluster may be restored, too.
         {
-          ...repository(storageName, undefined),
+          ...repository(storageName, id, undefined),
           operation,
           node,
           backup: backup.name,

@@ -40,6 +40,8 @@ export function clusterSettings(config: Config, storage: string | undefined): Cl
 export interface RepositoryOptions {
   /** Another cluster's is not refused. */
   anyCluster?: boolean;
+  /** It must be the one with this id. */
+  id?: string;
   signal?: AbortSignal;
 }
 
@@ -52,10 +54,10 @@ export class Repositories {
     this.#config = config;
   }
 
-  async open(storage: string, { anyCluster, signal }: RepositoryOptions = {}): Promise<Repository> {
+  async open(storage: string, { anyCluster, id, signal }: RepositoryOptions = {}): Promise<Repository> {
     const cluster = anyCluster ? undefined : this.#config.cluster;
     const { level } = this.#config.compression;
-    return openRepository(this.#store(storage), { cluster, level, ...(signal ? { signal } : {}) });
+    return openRepository(this.#store(storage), { cluster, id, level, ...(signal ? { signal } : {}) });
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Connection } from '@temporalio/client';
+import type { Client, Connection } from '@temporalio/client';
 import type { WorkerOptions } from '@temporalio/worker';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import type { TokenJournal } from '../activities/journal.ts';
@@ -14,6 +14,7 @@ import { installRuntime } from '../telemetry.ts';
 export interface Serving {
   native: NativeConnection;
   acks: Connection;
+  client: Client;
   liveness: Liveness;
   worker(options: Omit<WorkerOptions, 'connection' | 'namespace' | 'identity'>): Promise<Worker>;
   close(): Promise<void>;
@@ -52,6 +53,7 @@ export async function serve({ target, role, lock, journal }: ServingOptions): Pr
   return {
     native,
     acks,
+    client,
     liveness,
     worker: (options) =>
       Worker.create({

@@ -42,6 +42,7 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
               grant: grants.get(node)!,
               storage: locked.storage ?? null,
               storageName: settings.storage,
+              repository: plan.repository,
               backup,
               from: pairs.find((pair) => pair.to === node)!.from,
               paths: request.paths ?? [],

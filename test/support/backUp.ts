@@ -62,7 +62,14 @@ export async function backUp(repository: Repository, context: JobContext, option
   const started = new Date().toISOString();
   const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'backup', by: 'test', since: started };
   const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
-  const grant: StorageGrant = { attempt, storage: 'main', epoch, root: at.root.number, ttl: 60_000 };
+  const grant: StorageGrant = {
+    attempt,
+    storage: 'main',
+    repository: repository.parameters.id,
+    epoch,
+    root: at.root.number,
+    ttl: 60_000,
+  };
   const directory = join(nodes[0]!.stateDir, 'coordinator');
   mkdirSync(directory, { recursive: true });
   let committed: { backup: string; repository: string } | null = null;
@@ -130,7 +137,14 @@ export async function remove(repository: Repository, backup: string, directory: 
   const since = new Date().toISOString();
   const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'cleanup', by: 'test', since };
   const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
-  const grant: StorageGrant = { attempt, storage: 'main', epoch, root: at.root.number, ttl: 60_000 };
+  const grant: StorageGrant = {
+    attempt,
+    storage: 'main',
+    repository: repository.parameters.id,
+    epoch,
+    root: at.root.number,
+    ttl: 60_000,
+  };
   const input = { grant, nonce: `${operation}-commit`, request: { backups: [backup] } };
   await cleanUp(repository, input, { retention: {}, directory, now: Date.now() });
 }

@@ -36,6 +36,7 @@ export const extract: Spec<
       {
         storage: await context.storage(storage),
         cluster: undefined,
+        repository: undefined,
         level: compression.level,
         ...parallelism,
         backup,
