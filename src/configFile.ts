@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isSpan, isTimeZone } from './domain/calendar.ts';
 import { parseDuration } from './domain/duration.ts';
+import { UNLIMITED } from './domain/retention.ts';
 
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
 
@@ -91,6 +93,15 @@ const node = z
     'linkDir goes with root; with roots each has its own',
   );
 
+const keepCount = z
+  .union([whole(1, 1e6), z.literal('unlimited').transform(() => UNLIMITED)], {
+    error: 'give a number from 1 on, or unlimited',
+  })
+  .optional();
+const span = text
+  .refine(isSpan, 'give a span such as 1y6m, 14d or 36h (y years, m months, d days, h hours)')
+  .optional();
+
 /** All of a group are optional, and a group that is missing is one without fields. */
 const group = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
 
@@ -139,7 +150,19 @@ export const configFile = z.strictObject({
   attempts: group({ backup: whole(1, 100).default(5) }),
   backup: group({ allowMissing: whole(0, 10_000).default(0) }),
   retention: group({
-    keepLast: whole(1, 1e6).optional(),
+    keepLast: keepCount,
+    keepHourly: keepCount,
+    keepDaily: keepCount,
+    keepWeekly: keepCount,
+    keepMonthly: keepCount,
+    keepYearly: keepCount,
+    keepWithin: span,
+    keepWithinHourly: span,
+    keepWithinDaily: span,
+    keepWithinWeekly: span,
+    keepWithinMonthly: span,
+    keepWithinYearly: span,
+    timeZone: z.string().refine(isTimeZone, 'give the name of a time zone such as Europe/Berlin').optional(),
     minimumBackups: whole(0, 1e6).optional(),
     maximumBackups: whole(1, 1e6).optional(),
     keepDays: whole(0, 1e5).optional(),

@@ -1,5 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
+import { isSpan, isTimeZone } from '../domain/calendar.ts';
 import { parseDuration } from '../domain/duration.ts';
+import { UNLIMITED } from '../domain/retention.ts';
 
 /** Options that several commands have, and what is accepted as their values. */
 
@@ -38,6 +40,19 @@ export function duration(text: string): number {
 export function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number that is not negative.');
   return Number(text);
+}
+
+/** Of a rule of retention: how many it keeps. */
+export const keepCount = (text: string): number => (text === 'unlimited' ? UNLIMITED : count(text));
+
+export function span(text: string): string {
+  if (!isSpan(text)) throw new InvalidArgumentError('Give a span such as 1y6m, 14d or 36h.');
+  return text;
+}
+
+export function timeZone(text: string): string {
+  if (!isTimeZone(text)) throw new InvalidArgumentError('Give the name of a time zone such as Europe/Berlin.');
+  return text;
 }
 
 const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d[:-]\d\d([:-]\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;

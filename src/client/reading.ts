@@ -32,12 +32,18 @@ export const newestFirst = ({ at }: Reading): BackupEntry[] =>
 
 export interface ListedBackup extends BackupEntry {
   pinned: boolean;
+  /** When the pin ends by itself (ISO 8601); null where there is none, or for good. */
+  pinnedUntil: string | null;
 }
 
 /** The backups, newest first. */
 export async function listBackups(reading: Reading): Promise<ListedBackup[]> {
   const pinned = await pinnedBackups(reading.repository);
-  return newestFirst(reading).map((entry) => ({ ...entry, pinned: pinned.has(entry.name) }));
+  return newestFirst(reading).map((entry) => ({
+    ...entry,
+    pinned: pinned.has(entry.name),
+    pinnedUntil: pinned.get(entry.name)?.until ?? null,
+  }));
 }
 
 /**

@@ -152,6 +152,8 @@ export interface MarkDocument {
   at: string;
   by: string;
   note: string;
+  /** The pin ends by itself at this time (ISO 8601). */
+  until?: string;
 }
 
 const SIXTEEN = 16;

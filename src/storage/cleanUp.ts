@@ -8,7 +8,7 @@ import type { LeftOut } from './garbage.ts';
 import { cleaned, needsSweep, raiseFloor } from './garbage.ts';
 import { indexesWithout } from './indexes.ts';
 import { lockLost, releaseLock } from './lock.ts';
-import { listMarks } from './marks.ts';
+import { pinnedBackups } from './marks.ts';
 import type { CallOptions } from './objectStore.ts';
 import { markPacks } from './references.ts';
 import type { Repository } from './repository.ts';
@@ -35,8 +35,8 @@ export async function verdicts(
   if (unknown.length > 0) {
     throw new HomarusError('BackupNotFound', `there is no backup ${unknown.join(', ')} of cluster ${at.root.cluster}`);
   }
-  const pinned = new Set((await listMarks(repository, options)).map((mark) => mark.backup));
-  const backups = at.root.backups.map((entry) => ({ ...entry, pinned: pinned.has(entry.name) }));
+  const pinned = await pinnedBackups(repository, options);
+  const backups = at.root.backups.map((entry) => ({ ...entry, held: pinned.get(entry.name) }));
   const policy = request.retention ?? options.retention;
   return judge(backups, policy, options.now, request.backups ? { delete: request.backups } : {});
 }

@@ -17,6 +17,8 @@ export interface Mark extends MarkDocument {
 export interface PinOptions extends CallOptions {
   by: string;
   note?: string;
+  /** ISO 8601 */
+  until?: string;
   /** How long a cleanup that is under way is waited for, ms. */
   patience?: number;
 }
@@ -35,8 +37,9 @@ export async function pin(repository: Repository, backup: string, options: PinOp
   }
   const id = newId(at.root.epoch);
   const key = keys.mark(backup, id);
-  const { by, note = '' } = options;
-  const mark: MarkDocument = { version: 1, backup, kind: 'pin', at: new Date().toISOString(), by, note };
+  const { by, note = '', until } = options;
+  const now = new Date().toISOString();
+  const mark: MarkDocument = { version: 1, backup, kind: 'pin', at: now, by, note, ...(until ? { until } : {}) };
   await repository.store.create(key, sealJson(repository, { kind: 'mark', key }, mark), options);
   const deadline = performance.now() + (options.patience ?? 0);
   for (;;) {
@@ -82,10 +85,18 @@ export async function listMarks(
   return marks;
 }
 
-/** Names of the pinned backups. */
-export async function pinnedBackups(repository: Repository, options?: CallOptions): Promise<Set<string>> {
-  const marks = await listMarks(repository, options);
-  return new Set(marks.filter(({ kind }) => kind === 'pin').map(({ backup }) => backup));
+/** The pinned backups by name, each with the end of its longest pin; null: for good. */
+export async function pinnedBackups(
+  repository: Repository,
+  options?: CallOptions,
+): Promise<Map<string, { until: string | null }>> {
+  const held = new Map<string, { until: string | null }>();
+  for (const { backup, until = null } of await listMarks(repository, options)) {
+    const known = held.get(backup)?.until;
+    if (known === null) continue;
+    if (until === null || known === undefined || Date.parse(until) > Date.parse(known)) held.set(backup, { until });
+  }
+  return held;
 }
 
 function openMark(repository: Repository, key: string, stored: Buffer): MarkDocument {

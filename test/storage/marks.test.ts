@@ -28,11 +28,22 @@ describe('a pin', () => {
       { backup: 'a', kind: 'pin', by: expect.stringMatching('ann|bob') },
       { backup: 'a' },
     ]);
-    expect(await pinnedBackups(repository)).toEqual(new Set(['a']));
+    expect([...(await pinnedBackups(repository)).keys()]).toEqual(['a']);
     expect(await unpin(repository, 'b')).toBe(0);
     expect(await unpin(repository, 'a')).toBe(2);
-    expect(await pinnedBackups(repository)).toEqual(new Set());
+    expect((await pinnedBackups(repository)).size).toBe(0);
     await releaseLock(repository, at.root.epoch, 'release');
+  });
+
+  test('may end by itself: of several the longest counts', async () => {
+    const untilOf = async (): Promise<unknown> => (await pinnedBackups(repository)).get('a');
+    await pin(repository, 'a', { by: 'ann', until: '2027-01-01T00:00:00.000Z' });
+    await pin(repository, 'a', { by: 'bob', until: '2026-12-01T00:00:00.000Z' });
+    expect(await untilOf()).toEqual({ until: '2027-01-01T00:00:00.000Z' });
+    await pin(repository, 'a', { by: 'eve' });
+    expect(await untilOf()).toEqual({ until: null });
+    await pin(repository, 'a', { by: 'ann', until: '2028-01-01T00:00:00.000Z' });
+    expect(await untilOf()).toEqual({ until: null });
   });
 
   test('of a backup that is not listed is refused', async () => {
@@ -42,7 +53,7 @@ describe('a pin', () => {
 
   test('is not reported as set while a cleanup may have looked before it', async () => {
     const { at, epoch } = await cleanup();
-    expect(await pinnedBackups(repository)).toEqual(new Set());
+    expect((await pinnedBackups(repository)).size).toBe(0);
     await expect(pin(repository, 'a', { by: 'ann' })).rejects.toMatchObject({
       code: 'LockHeld',
       message: expect.stringContaining('backup a has its pin, but may still be removed by cleanup cleanup'),
@@ -71,7 +82,7 @@ describe('a pin', () => {
   test('that was damaged protects its backup still, and can be removed', async () => {
     const { key } = await pin(repository, 'a', { by: 'ann' });
     (store.objects.get(key)?.body as Buffer)[20]! ^= 1;
-    expect(await pinnedBackups(repository)).toEqual(new Set(['a']));
+    expect([...(await pinnedBackups(repository)).keys()]).toEqual(['a']);
     expect(await unpin(repository, 'a')).toBe(1);
   });
 });

@@ -1,14 +1,16 @@
 import { Option } from 'commander';
 import { findBackup, type Reading } from '../../client/reading.ts';
+import { periods } from '../../domain/calendar.ts';
 import { HomarusError } from '../../domain/errors.ts';
 import type { CleanupRequest } from '../../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../../domain/retention.ts';
+import { policyFields } from '../../domain/retention.ts';
 import { verdicts } from '../../storage/cleanUp.ts';
 import { confirm } from '../ask.ts';
 import type { Spec } from '../command.ts';
 import type { Context } from '../context.ts';
 import { operate } from '../operate.ts';
-import { count, storageOption, waitOptions, yesOption } from '../options.ts';
+import { count, keepCount, span, storageOption, timeZone, waitOptions, yesOption } from '../options.ts';
 import type { Answer } from '../output.ts';
 import { counted, table } from '../terminal.ts';
 
@@ -20,6 +22,8 @@ interface Options {
   wait: boolean;
 }
 
+const units = { hourly: 'hours', daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' } as const;
+
 const dryRunOption = (): Option => new Option('--dry-run', 'only say what would be removed, and why');
 const common = (): Option[] => [dryRunOption(), storageOption(), yesOption(), ...waitOptions()];
 
@@ -28,7 +32,26 @@ export const cleanup: Spec<Options & RetentionPolicy & { orphans?: boolean }> = 
   summary: 'Remove what retention lets go, and everything that no backup needs',
   details: 'An option given here takes the place of the same field of "retention" in the configuration.',
   options: [
-    new Option('--keep-last <n>', 'keep the last n backups').argParser(count),
+    new Option('--keep-last <n>', 'keep the last n backups; "unlimited" for all').argParser(keepCount),
+    ...periods.map((period) =>
+      new Option(
+        `--keep-${period} <n>`,
+        `keep the newest backup of each of the n newest ${units[period]} that have one`,
+      ).argParser(keepCount),
+    ),
+    new Option(
+      '--keep-within <span>',
+      'keep what is not older than the newest by more than e.g. 1y6m, 14d or 36h',
+    ).argParser(span),
+    ...periods.map((period) =>
+      new Option(
+        `--keep-within-${period} <span>`,
+        `of what is within the span, keep the newest of each of the ${units[period]}`,
+      ).argParser(span),
+    ),
+    new Option('--time-zone <name>', 'whose days, weeks and months count, e.g. Europe/Berlin (default: UTC)').argParser(
+      timeZone,
+    ),
     new Option('--minimum-backups <n>', 'remove none as long as there are no more than n').argParser(count),
     new Option('--maximum-backups <n>', 'keep no more than n').argParser(count),
     new Option('--keep-days <n>', 'remove what is older than n days').argParser(count),
@@ -36,12 +59,11 @@ export const cleanup: Spec<Options & RetentionPolicy & { orphans?: boolean }> = 
     ...common(),
   ],
   example: 'homarus cleanup --keep-last 7 --dry-run',
-  async run(context, { keepLast, minimumBackups, maximumBackups, keepDays, orphans, ...options }) {
-    const given = Object.entries({ keepLast, minimumBackups, maximumBackups, keepDays }).filter(
-      ([, value]) => value !== undefined,
-    );
+  async run(context, { orphans, ...options }) {
+    const given = policyFields.filter((field) => options[field] !== undefined);
     const { retention } = await context.config();
-    const request: CleanupRequest = { retention: { ...retention, ...Object.fromEntries(given) } };
+    const asked = Object.fromEntries(given.map((field) => [field, options[field]]));
+    const request: CleanupRequest = { retention: { ...retention, ...asked } };
     if (orphans) request.orphans = true;
     return remove(context, request, options);
   },

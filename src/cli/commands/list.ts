@@ -42,6 +42,9 @@ export const show: Spec<{ storage?: string }, [string]> = {
   },
 };
 
+const pinOf = ({ pinned, pinnedUntil }: ListedBackup): string =>
+  pinned ? `pinned${pinnedUntil === null ? '' : ` until ${pinnedUntil}`}` : '';
+
 function backupTable(backups: readonly ListedBackup[]): string {
   const rows = backups.map((entry) => [
     entry.name,
@@ -49,9 +52,7 @@ function backupTable(backups: readonly ListedBackup[]): string {
     entry.files.toLocaleString('en-US'),
     formatBytes(entry.bytes),
     formatBytes(entry.stored),
-    [entry.pinned ? 'pinned' : '', entry.partial ? `without ${entry.partial.join(', ')}` : '']
-      .filter(Boolean)
-      .join(', '),
+    [pinOf(entry), entry.partial ? `without ${entry.partial.join(', ')}` : ''].filter(Boolean).join(', '),
     entry.label,
   ]);
   return table(['backup', 'nodes', 'files', 'size', 'added', 'notes', 'label'], rows, [1, 2, 3, 4]);
@@ -61,7 +62,7 @@ function describe(entry: ListedBackup, manifest: Manifest): string {
   const fields = [
     ['backup', entry.name],
     ['label', entry.label || '-'],
-    ['pinned', entry.pinned ? 'yes' : 'no'],
+    ['pinned', pinOf(entry) || 'no'],
     ['cluster', manifest.cluster],
     ['plugin', manifest.plugin.name],
     ['started', manifest.started],

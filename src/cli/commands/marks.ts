@@ -1,23 +1,35 @@
 import { Option } from 'commander';
 import { findBackup } from '../../client/reading.ts';
+import { HomarusError } from '../../domain/errors.ts';
 import { pin as pinBackup, unpin as unpinBackup } from '../../storage/marks.ts';
 import type { Spec } from '../command.ts';
-import { storageOption } from '../options.ts';
+import { storageOption, time } from '../options.ts';
 import { counted } from '../terminal.ts';
 
 /** A cleanup that is under way is waited for so long, ms. */
 const PATIENCE = 60_000;
 
-export const pin: Spec<{ note?: string; storage?: string }, [string]> = {
+export const pin: Spec<{ note?: string; until?: string; storage?: string }, [string]> = {
   usage: 'pin <backup>',
-  summary: 'Keep a backup from every cleanup, until it is unpinned',
-  options: [new Option('--note <text>', 'why, for people'), storageOption()],
+  summary: 'Keep a backup from every cleanup, until it is unpinned or a time that you give',
+  options: [
+    new Option('--until <time>', 'the pin ends by itself at this time (UTC)').argParser(time),
+    new Option('--note <text>', 'why, for people'),
+    storageOption(),
+  ],
   example: 'homarus pin 2026-11-24T03-15-00Z --note "audit of 2026"',
-  async run(context, { note = '', storage }, name) {
+  async run(context, { note = '', until, storage }, name) {
+    if (until !== undefined && Date.parse(until) <= context.now().getTime()) {
+      throw new HomarusError('BadInput', `until: ${until} is over already`);
+    }
     const reading = await context.reading(storage);
     const { name: backup } = findBackup(reading, name);
-    const mark = await pinBackup(reading.repository, backup, { by: context.who, note, patience: PATIENCE });
-    return { result: { backup, at: mark.at, by: mark.by, note }, text: `backup ${backup} is pinned` };
+    const asked = { by: context.who, note, patience: PATIENCE, ...(until === undefined ? {} : { until }) };
+    const mark = await pinBackup(reading.repository, backup, asked);
+    return {
+      result: { backup, at: mark.at, by: mark.by, note, until: until ?? null },
+      text: `backup ${backup} is pinned${until === undefined ? '' : ` until ${until}`}`,
+    };
   },
 };
 
