@@ -1,3 +1,4 @@
+import { hasCode } from '../domain/errors.ts';
 import type { AttemptId, NodeGrant } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
 import type { Log } from '../telemetry.ts';
@@ -49,7 +50,13 @@ export function createControlActivities(deps: ControlDeps) {
         async (signal) => {
           refuseOtherMachine(grant, deps);
           for (;;) {
-            if (deps.lease.refresh(grant) === 'released') await toldToEnd(signal);
+            try {
+              if (deps.lease.refresh(grant) === 'released') await toldToEnd(signal);
+            } catch (error) {
+              // There may be space again before the lease runs out; then that is what is said.
+              if (!hasCode(error, 'NoSpace')) throw error;
+              deps.log('warn', `the lease of node ${deps.node} was not refreshed: ${(error as Error).message}`);
+            }
             await pause(deps.refreshMs, signal);
           }
         },

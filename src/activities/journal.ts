@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { ActivityNotFoundError } from '@temporalio/client';
+import { noSpaceAt } from '../domain/errors.ts';
 
 const ASIDE = '.aside';
 
@@ -23,9 +24,15 @@ export class TokenJournal {
   /** Answers how to say that it ended. */
   started(token: string): () => void {
     const path = join(this.#directory, createHash('sha256').update(token).digest('hex').slice(0, 32));
-    // Whole or not there: what a kill cuts off here would stand in the way of every later start.
-    writeFileSync(`${path}${ASIDE}`, token, { mode: 0o600 });
-    renameSync(`${path}${ASIDE}`, path);
+    try {
+      // Whole or not there: what a kill cuts off here would stand in the way of every later start.
+      writeFileSync(`${path}${ASIDE}`, token, { mode: 0o600 });
+      renameSync(`${path}${ASIDE}`, path);
+    } catch (error) {
+      if (noSpaceAt(path, error) === undefined) throw error;
+      // It only saves time after a kill; the release of the lock, which makes space, must not fail for it.
+      rmSync(`${path}${ASIDE}`, { force: true });
+    }
     return () => rmSync(path, { force: true });
   }
 

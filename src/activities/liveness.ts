@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancelledFailure, CompleteAsyncError, Context } from '@temporalio/activity';
 import type { Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { noSpaceAt } from '../domain/errors.ts';
 import { Attempts } from './attempts.ts';
 import { toFailure } from './boundary.ts';
 import type { TokenJournal } from './journal.ts';
@@ -15,6 +16,8 @@ export interface LivenessOptions {
   /** No answer for so long: stop, before the server gives the work to somebody else, ms. */
   readonly maxSilenceMs: number;
   readonly journal?: TokenJournal;
+  /** Where this process keeps its files: for the message when there is no space left. */
+  readonly directory: string;
 }
 
 const NOT_FOUND = 5;
@@ -55,7 +58,7 @@ export class Liveness {
         // The SDK does not know of the cancellation yet and would record a failure.
         throw new CompleteAsyncError();
       }
-      throw toFailure(reason);
+      throw toFailure(noSpaceAt(this.#options.directory, reason) ?? reason);
     } finally {
       beat.stop();
       forget?.();

@@ -78,6 +78,18 @@ export class HomarusError extends Error {
   }
 }
 
+/** What a file call says when a file system has no room for more. */
+const fullCodes: Record<string, string> = { ENOSPC: 'is full', EDQUOT: 'has no quota left' };
+
+/** `NoSpace` for a file call that failed for it; undefined for any other error. `where`: what may have been written to. */
+export function noSpaceAt(where: string, error: unknown): HomarusError | undefined {
+  const { code, path } = (error ?? {}) as { code?: unknown; path?: unknown };
+  const full = typeof code === 'string' ? fullCodes[code] : undefined;
+  if (full === undefined) return undefined;
+  const place = typeof path === 'string' ? path : where;
+  return new HomarusError('NoSpace', `the file system of ${place} ${full}`, { cause: error });
+}
+
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(errorTable, text);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { HomarusError } from '../domain/errors.ts';
+import { HomarusError, noSpaceAt } from '../domain/errors.ts';
 import { readState, writeState } from './stateFile.ts';
 
 /** Who a node's worker is: the incarnation of its state, and that one process alone works on it. */
@@ -38,8 +38,8 @@ export function claimStateDir(stateDir: string, node: string): () => void {
   const path = join(stateDir, 'process.json');
   const mine: ProcessEntry = { pid: process.pid, started: startOf(process.pid), host: hostname() };
   const aside = `${path}.${process.pid}`;
-  writeFileSync(aside, JSON.stringify(mine), { mode: 0o600 });
   try {
+    writeFileSync(aside, JSON.stringify(mine), { mode: 0o600 });
     for (;;) {
       try {
         linkSync(aside, path);
@@ -57,6 +57,8 @@ export function claimStateDir(stateDir: string, node: string): () => void {
       }
       setAside(path, other, `${aside}.stale`);
     }
+  } catch (error) {
+    throw noSpaceAt(stateDir, error) ?? error;
   } finally {
     rmSync(aside, { force: true });
   }

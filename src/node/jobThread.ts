@@ -10,7 +10,11 @@ import { errorToCross, StopFlag, stopped } from './threads.ts';
 const AT_EVERY = 250;
 
 const start = workerData as JobStart;
-const { threads } = start.args as { threads?: number };
+const { threads, node, workDirectory } = start.args as {
+  threads?: number;
+  node?: { stateDir?: string };
+  workDirectory?: string;
+};
 const tell = (message: JobMessage): void => parentPort?.postMessage(message);
 const controller = new AbortController();
 parentPort?.on('message', () => controller.abort(stopped()));
@@ -43,5 +47,5 @@ try {
 } catch (error) {
   // Nobody is to write after it was said to have stopped.
   await context.pool.close();
-  tell({ type: 'failed', error: errorToCross(error) });
+  tell({ type: 'failed', error: errorToCross(error, node?.stateDir ?? workDirectory) });
 }

@@ -18,7 +18,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { HomarusError, isErrorCode } from '../domain/errors.ts';
+import { HomarusError, isErrorCode, noSpaceAt } from '../domain/errors.ts';
 import type { Row } from '../storage/tree.ts';
 import type { BytePath } from './bytePath.ts';
 import { fileAt, parentOf, shown } from './bytePath.ts';
@@ -209,12 +209,9 @@ export function writeFailure(error: unknown, root: BytePath, path: BytePath): un
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
   const place = shown(path === '' ? root : `${root}/${path}`);
   if (isErrorCode(code)) return error;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    const full = code === 'ENOSPC' ? 'is full' : 'has no quota left';
-    return new HomarusError(
-      'NoSpace',
-      `the file system of ${shown(root)} ${full}: ${place} was not written, what was there stays`,
-    );
+  const full = noSpaceAt(shown(root), { code });
+  if (full !== undefined) {
+    return new HomarusError('NoSpace', `${full.message}: ${place} was not written, what was there stays`);
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new HomarusError('FileUnwritable', `${place} could not be written: ${(error as Error).message}`, {

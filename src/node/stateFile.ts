@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { noSpaceAt } from '../domain/errors.ts';
 
-/** Small JSON files of a state directory: whole or not there, whatever is killed. */
+/** Small JSON files of a state directory: whole or not there, whatever is killed. `NoSpace` names the one that found none. */
 
 export function readState<T>(path: string): T | undefined {
   let text: string;
@@ -23,12 +24,17 @@ export function readState<T>(path: string): T | undefined {
 export function writeState(path: string, state: unknown): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const aside = `${path}.${randomBytes(6).toString('hex')}`;
-  const file = openSync(aside, 'wx', 0o600);
   try {
-    writeSync(file, `${JSON.stringify(state)}\n`);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
+    const file = openSync(aside, 'wx', 0o600);
+    try {
+      writeFileSync(file, `${JSON.stringify(state)}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(aside, path);
+  } catch (error) {
+    rmSync(aside, { force: true });
+    throw noSpaceAt(path, error) ?? error;
   }
-  renameSync(aside, path);
 }

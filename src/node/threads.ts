@@ -1,4 +1,4 @@
-import { HomarusError, isErrorCode } from '../domain/errors.ts';
+import { HomarusError, isErrorCode, noSpaceAt } from '../domain/errors.ts';
 
 /** What job threads and pool threads have in common: where their modules are, the stop flag, errors that cross. */
 
@@ -37,15 +37,15 @@ export interface CrossingError {
   stack?: string | undefined;
 }
 
-export function errorToCross(error: unknown): CrossingError {
+/** `work`: where the thread keeps files of its own. */
+export function errorToCross(error: unknown, work = 'the work files'): CrossingError {
+  const full = noSpaceAt(work, error);
+  if (full !== undefined) return errorToCross(full);
   if (error instanceof HomarusError) {
     return { code: error.code, message: error.message, hint: error.hint, stack: error.stack };
   }
   const { code, stack } = error as NodeJS.ErrnoException;
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return { code: 'NoSpace', message: `the node has no space left for its work: ${message}`, stack };
-  }
   return { code: code !== undefined && isErrorCode(code) ? code : 'Internal', message, stack };
 }
 

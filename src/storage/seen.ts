@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HomarusError } from '../domain/errors.ts';
+import { HomarusError, noSpaceAt } from '../domain/errors.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
 
@@ -52,9 +52,14 @@ export class SeenRoots {
   }
 
   async #write(id: string, seen: Seen): Promise<void> {
-    await mkdir(this.#directory, { recursive: true });
     const aside = join(this.#directory, `.${id}-${randomUUID()}`);
-    await writeFile(aside, JSON.stringify(seen), { flush: true });
-    await rename(aside, this.#path(id));
+    try {
+      await mkdir(this.#directory, { recursive: true });
+      await writeFile(aside, JSON.stringify(seen), { flush: true });
+      await rename(aside, this.#path(id));
+    } catch (error) {
+      await rm(aside, { force: true });
+      throw noSpaceAt(this.#path(id), error) ?? error;
+    }
   }
 }

@@ -14,7 +14,7 @@ import { runWorkers, serve } from './temporal.ts';
 export async function runCoordinator(config: Config, target: TemporalTarget, stop: AbortSignal): Promise<void> {
   const directory = join(config.dataDir, 'work');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock });
+  const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock, directory });
   const repositories = new Repositories(config);
   try {
     const worker = await serving.worker({

@@ -30,7 +30,13 @@ export async function runNode(config: Config, target: TemporalTarget, id: string
       node.roots.map((root) => root.linkDir),
     );
     const journal = new TokenJournal(node.stateDir);
-    const serving = await serve({ target, role: nodeRole(id, incarnation), lock: config.lock, journal });
+    const serving = await serve({
+      target,
+      role: nodeRole(id, incarnation),
+      lock: config.lock,
+      directory: node.stateDir,
+      journal,
+    });
     const { liveness } = serving;
     const rivals = new Rivals(serving.client, config.cluster, id, incarnation);
     const jobs = createNodeJobs(config, node, log);

@@ -25,6 +25,8 @@ export interface ServingOptions {
   /** What it is, for Temporal's UI: `node/n1`. */
   role: string;
   lock: LockTimes & { throttle: number };
+  /** Where the process keeps its files. */
+  directory: string;
   journal?: TokenJournal;
 }
 
@@ -33,7 +35,7 @@ const GRACE = 2_000;
 /** And is done after so long whatever they do, ms. */
 const FORCE = 30_000;
 
-export async function serve({ target, role, lock, journal }: ServingOptions): Promise<Serving> {
+export async function serve({ target, role, lock, directory, journal }: ServingOptions): Promise<Serving> {
   installRuntime();
   const { connection: acks, client } = await connectTemporal(target, { retry: false });
   // Before polling: what a killed process of this node left is handed out again at once.
@@ -46,6 +48,7 @@ export async function serve({ target, role, lock, journal }: ServingOptions): Pr
     namespace,
     identity,
     everyMs: lock.throttle,
+    directory,
     // Before the server gives the work to somebody else, and before the lease runs out.
     maxSilenceMs: Math.min(20_000, lock.heartbeat * 0.8, lock.ttl * 0.5),
     ...(journal ? { journal } : {}),
