@@ -20,7 +20,8 @@ const SECRETS: Readonly<Record<string, string>> = {
   secretaccesskey: 'secretAccessKeyEnv',
   sessiontoken: 'sessionTokenEnv',
   password: 'the environment',
-  passphrase: 'the environment',
+  passphrase: 'passphraseFile, passphraseEnv or passphraseCommand',
+  key: 'keyFile',
   token: 'the environment',
   secret: 'the environment',
 };

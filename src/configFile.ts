@@ -44,7 +44,20 @@ const timeouts = z
   })
   .optional();
 
-const files = z.strictObject({ type: z.literal('files'), path, timeouts });
+const encryption = z
+  .strictObject({
+    passphraseFile: path.optional(),
+    passphraseEnv: envName.optional(),
+    passphraseCommand: text.optional(),
+    keyFile: path.optional(),
+  })
+  .refine(
+    (given) => Object.values(given).filter((one) => one !== undefined).length === 1,
+    'give one of passphraseFile, passphraseEnv, passphraseCommand and keyFile',
+  )
+  .optional();
+
+const files = z.strictObject({ type: z.literal('files'), path, encryption, timeouts });
 const s3 = z.strictObject({
   type: z.literal('s3'),
   bucket: text,
@@ -71,6 +84,7 @@ const s3 = z.strictObject({
       'give accessKeyIdEnv and secretAccessKeyEnv, or file; without credentials the chain of the AWS SDK is asked',
     )
     .optional(),
+  encryption,
   timeouts,
 });
 

@@ -90,6 +90,16 @@ describe('what is refused, with the path of the field and what would be right:',
       { storages: { main: { type: 'files', pfad: '/x', path: '/x' } } },
       /^storages\.main\.pfad: there is no such field; there is type, path/,
     ],
+    [
+      'two keys of one storage',
+      { storages: { main: { type: 'files', path: '/x', encryption: { keyFile: '/k', passphraseEnv: 'P' } } } },
+      'storages.main.encryption: give one of passphraseFile, passphraseEnv, passphraseCommand and keyFile',
+    ],
+    [
+      'an encryption without a key',
+      { storages: { main: { type: 'files', path: '/x', encryption: {} } } },
+      'storages.main.encryption: give one of passphraseFile, passphraseEnv, passphraseCommand and keyFile',
+    ],
     ['a wrong type', { cluster: 7 }, 'cluster: expected string, received number'],
     ['a name that is none', { cluster: 'a/b' }, /^cluster: give 1 to 63 of/],
     ['no nodes', { nodes: [] }, 'nodes: name at least one node'],
@@ -199,12 +209,20 @@ describe('what is refused, with the path of the field and what would be right:',
   test('a secret, whose value no message tells', () => {
     const secret = 'AKIA-very-secret';
     const storages = {
-      main: { type: 's3', bucket: 'b', credentials: { accessKeyId: secret, secretAccessKey: secret } },
+      main: {
+        type: 's3',
+        bucket: 'b',
+        credentials: { accessKeyId: secret, secretAccessKey: secret },
+        encryption: { passphrase: secret },
+      },
     };
     const found = faults({ storages, temporal: { apiKey: secret } });
     expect(found).toContain('temporal.apiKey: secrets do not stand in this file; use apiKeyEnv or apiKeyFile');
     expect(found).toContain(
       'storages.main.credentials.accessKeyId: secrets do not stand in this file; use accessKeyIdEnv',
+    );
+    expect(found).toContain(
+      'storages.main.encryption.passphrase: secrets do not stand in this file; use passphraseFile, passphraseEnv or passphraseCommand',
     );
     expect(found.join()).not.toContain(secret);
   });

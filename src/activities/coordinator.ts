@@ -21,6 +21,7 @@ import { acquireLock, refreshLock, releaseLock } from '../storage/lock.ts';
 import { planBackup } from '../storage/planBackup.ts';
 import { planRestore } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
+import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
 import type { SeenRoots } from '../storage/seen.ts';
 import { removeStaging } from '../storage/sweep.ts';
@@ -46,9 +47,25 @@ export type CoordinatorActivities = ReturnType<typeof createCoordinatorActivitie
 /** What runs on the coordinators' queue: the storage's part of the lock, and everything that sees the whole cluster. */
 export function createCoordinatorActivities(deps: CoordinatorDeps) {
   const alive = <T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> => deps.liveness.run(() => ({}), body);
+  /** Open, and not put back to an older state. */
+  const opened = async (
+    storage: string,
+    signal: AbortSignal,
+    options: { anyCluster?: boolean; id?: string } = {},
+  ): Promise<{ repository: Repository; at: RootAt }> => {
+    const repository = await deps.repository(storage, { ...options, signal });
+    const at = await presentRoot(repository, { signal });
+    await deps.seen.check(repository, at);
+    return { repository, at };
+  };
   /** Another coordinator may have granted it by another configuration. */
-  const granted = ({ storage, repository: id }: StorageGrant, signal: AbortSignal): Promise<Repository> =>
-    deps.repository(storage, { id, signal });
+  const granted = async ({ storage, repository: id }: StorageGrant, signal: AbortSignal): Promise<Repository> =>
+    (await opened(storage, signal, { id })).repository;
+  /** Remembers the root of an operation that has done its work; what is amiss here is found by the next. */
+  const remember = (repository: Repository, signal: AbortSignal): Promise<void> =>
+    presentRoot(repository, { signal })
+      .then((at) => deps.seen.check(repository, at))
+      .catch((error: unknown) => deps.log('warn', `the present root is not remembered: ${(error as Error).message}`));
 
   return {
     /** Takes the storage's part of the lock. `LockHeld` names the holder; asked again by the same attempt, it answers the same. */
@@ -59,10 +76,9 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     }): Promise<{ grant: StorageGrant; settings: ClusterSettings }> {
       return alive(async (signal) => {
         const settings = deps.settings(input.storage);
-        const repository = await deps.repository(settings.storage, { signal });
         const { ttl } = settings.lock;
         // Before anything is written to a storage that somebody put back to an older state.
-        await deps.seen.check(repository, await presentRoot(repository, { signal }));
+        const { repository } = await opened(settings.storage, signal);
         const { at, epoch } = await acquireLock(
           repository,
           { ...input.attempt, ttl },
@@ -142,6 +158,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const { epoch, attempt } = input.grant;
         const repository = await granted(input.grant, signal);
         const committed = await commitBackup(repository, input, { directory: deps.directory, signal });
+        await remember(repository, signal);
         await removeStaging(repository, epoch, attempt.operation, { signal }).catch((error: unknown) => {
           // The backup exists; the next cleanup removes it.
           deps.log('warn', `what ${attempt.operation} staged was not removed: ${(error as Error).message}`);
@@ -154,20 +171,19 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
       alive(async (signal) => {
         checkTarget(input.request);
         const settings = deps.settings(input.request.storage);
-        const repository = await deps.repository(settings.storage, { anyCluster: true, signal });
-        return planRestore(repository, input.request, settings, { signal });
+        const { repository, at } = await opened(settings.storage, signal, { anyCluster: true });
+        return planRestore(repository, at, input.request, settings, { signal });
       }),
 
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
-      alive(async (signal) =>
-        cleanUp(await granted(input.grant, signal), input, {
-          retention: deps.retention,
-          directory: deps.directory,
-          signal,
-          now: Date.now(),
-        }),
-      ),
+      alive(async (signal) => {
+        const repository = await granted(input.grant, signal);
+        const { retention, directory } = deps;
+        const result = await cleanUp(repository, input, { retention, directory, signal, now: Date.now() });
+        await remember(repository, signal);
+        return result;
+      }),
   };
 }
 

@@ -1,8 +1,10 @@
 import type { Group } from './command.ts';
+import { acceptRollback } from './commands/acceptRollback.ts';
 import { backup } from './commands/backup.ts';
 import { cleanup, deletion } from './commands/cleanup.ts';
 import { configCommands } from './commands/config.ts';
 import { extract } from './commands/extract.ts';
+import { keyCommands } from './commands/keys.ts';
 import { list, show } from './commands/list.ts';
 import { lock, unlock } from './commands/lock.ts';
 import { ls } from './commands/ls.ts';
@@ -19,6 +21,6 @@ export const commands: readonly Group[] = [
   { heading: 'Try it:', commands: [demo, dev] },
   { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, lock, unlock, follow, cancel] },
   { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
-  { heading: 'The cluster:', commands: [init, configCommands, status] },
+  { heading: 'The cluster:', commands: [init, configCommands, status, keyCommands, acceptRollback] },
   { heading: 'Processes:', commands: [run, node, coordinator, api] },
 ];

@@ -50,9 +50,10 @@ export class Context {
   /** A repository and its present root; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
   async reading(name: string | undefined, { anyCluster = false } = {}): Promise<Reading> {
     const { cluster } = await this.config();
-    const store = openStore(await this.storage(name));
+    const settings = await this.storage(name);
+    const store = openStore(settings);
     this.#stores.push(store);
-    const reading = await openReading(store, anyCluster ? undefined : cluster);
+    const reading = await openReading(store, anyCluster ? undefined : cluster, settings.encryption);
     const owner = reading.repository.parameters.cluster;
     if (owner !== cluster) this.output.note(`note: ${store.description} holds the repository of cluster ${owner}`);
     return reading;

@@ -22,6 +22,16 @@ export interface Parts {
 /** Runs parts of the cluster in this process. Answers when SIGINT or SIGTERM came and all has ended gently. */
 export async function runParts(config: Config, parts: Parts): Promise<void> {
   const stopping = stopSignal();
+  const repositories = new Repositories(config);
+  try {
+    await repositories.checkKeys();
+    await runWith(repositories, config, parts, stopping);
+  } finally {
+    await repositories.close();
+  }
+}
+
+async function runWith(repositories: Repositories, config: Config, parts: Parts, stopping: AbortSignal): Promise<void> {
   const target = temporalTarget(config);
   const running: Promise<void>[] = [];
   const failed = new AbortController();
@@ -33,23 +43,22 @@ export async function runParts(config: Config, parts: Parts): Promise<void> {
   };
   if (parts.coordinator) {
     const { runCoordinator } = await import('../workers/coordinator.ts');
-    start(runCoordinator(config, target, stop));
+    start(runCoordinator(config, target, repositories, stop));
   }
   if (parts.nodes.length > 0) {
     const { runNode } = await import('../workers/node.ts');
-    for (const node of parts.nodes) start(runNode(config, target, node, stop));
+    for (const node of parts.nodes) start(runNode(config, target, repositories, node, stop));
   }
-  if (parts.api) start(serveApi(config, stop));
+  if (parts.api) start(serveApi(config, repositories, stop));
   await Promise.allSettled(running);
   // An open channel to the parent would keep this process alive.
   if (process.connected) process.disconnect();
   await Promise.all(running);
 }
 
-async function serveApi(config: Config, stop: AbortSignal): Promise<void> {
+async function serveApi(config: Config, repositories: Repositories, stop: AbortSignal): Promise<void> {
   const target = temporalTarget(config);
   const { client, connection } = await connectTemporal(target);
-  const repositories = new Repositories(config);
   const app = createApi({
     cluster: config.cluster,
     async listBackups(storage) {

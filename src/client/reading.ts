@@ -12,6 +12,7 @@ import type { Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
 import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
+import type { SecretSource } from '../storage/secret.ts';
 import type { Row } from '../storage/tree.ts';
 import { comparePaths, readTree } from '../storage/tree.ts';
 
@@ -22,8 +23,12 @@ export interface Reading {
 }
 
 /** `ForeignRepository` when it is not `cluster`'s; undefined: any may be read. */
-export async function openReading(store: ObjectStore, cluster: string | undefined): Promise<Reading> {
-  const repository = await openRepository(store, { cluster });
+export async function openReading(
+  store: ObjectStore,
+  cluster: string | undefined,
+  encryption?: SecretSource,
+): Promise<Reading> {
+  const repository = await openRepository(store, { cluster, encryption });
   return { repository, at: await presentRoot(repository) };
 }
 

@@ -13,7 +13,7 @@ export interface Holder {
   ttl: number;
 }
 
-export type OperationKind = 'backup' | 'restore' | 'cleanup' | 'lock' | 'verify';
+export type OperationKind = 'backup' | 'restore' | 'cleanup' | 'lock' | 'verify' | 'keys';
 
 export interface BackupEntry {
   name: string;
@@ -70,6 +70,15 @@ export interface RootDocument {
   backups: BackupEntry[];
   indexes: IndexRef[];
   damaged: DamagedObject[];
+  /** Of an encrypted repository. */
+  keys?: RootKeys;
+}
+
+export interface RootKeys {
+  /** Of the data key that packs, indexes and staged lists are sealed with now. */
+  generation: number;
+  /** Ids of the key slots. */
+  slots: string[];
 }
 
 export interface ChunkAt {
@@ -164,6 +173,8 @@ export const keys = {
   lease: (epoch: number): string => `leases/${padded(epoch)}`,
   manifest: (name: string, id: string): string => `manifests/${name}~${id}`,
   mark: (backup: string, id: string): string => `marks/${backup}/${id}`,
+  slot: (id: string): string => `keys/${id}`,
+  dataKey: (generation: number): string => `keys/generation-${padded(generation)}`,
   pack: (id: string): string => `packs/${id}`,
   index: (id: string): string => `indexes/${id}`,
   staging: (epoch: number, operation: string): string => `staging/${padded(epoch)}-${operation}/`,

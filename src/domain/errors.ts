@@ -34,6 +34,8 @@ export const errorTable = {
   RepositoryIncompatible: row(409, 10, 'never', 'Use a version of homarus that knows what the repository needs.'),
   RolledBack: row(409, 10, 'never', 'Somebody put an older state back. Find out who, before anything is written.'),
   StorageUnsuitable: row(400, 10, 'never', 'Use a storage that honours conditional writes.'),
+  KeyMissing: row(400, 25, 'never', 'Name the key as "encryption" of the storage; docs/configuration.md says how.'),
+  KeyWrong: row(403, 25, 'never', 'Correct "encryption" of the storage; nothing was read or written.'),
   LockHeld: row(409, 11, 'never', 'Wait for the holder, or cancel it; "homarus status" shows it.'),
   LockLost: row(409, 12, 'never', 'The cluster is unlocked and no backup was harmed; start the operation again.'),
   NodeUnavailable: row(

@@ -2,6 +2,7 @@ import type { StorageSettings } from '../storage/openStore.ts';
 import { openStore } from '../storage/openStore.ts';
 import type { Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
+import type { Unlocked } from '../storage/unlock.ts';
 import type { ExtractInput } from './extract.ts';
 import { extract } from './extract.ts';
 import type { FinishArgs } from './finish.ts';
@@ -21,6 +22,8 @@ export interface RepositoryArgs {
   cluster: string | undefined;
   /** Id of the one that it must be. */
   repository: string | undefined;
+  /** What the keys were opened to before, of an encrypted repository. */
+  unlocked?: Unlocked | undefined;
   /** zstd level of what is written, 0 for none. */
   level: number;
   /** Requests to the storage at once. */
@@ -35,8 +38,9 @@ async function using<T>(
 ): Promise<T> {
   const store = openStore(args.storage, { requests: args.requests });
   try {
-    const { cluster, repository: id, level } = args;
-    return await body(await openRepository(store, { cluster, id, level, signal }));
+    const { cluster, repository: id, level, unlocked } = args;
+    const { encryption } = args.storage;
+    return await body(await openRepository(store, { cluster, id, level, encryption, unlocked, signal }));
   } finally {
     await store.close();
   }

@@ -5,6 +5,7 @@ import type { RestoreReceipt } from '../domain/operations.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
+import { SeenRoots } from '../storage/seen.ts';
 import type { JobContext } from './job.ts';
 import type { AreaPlace } from './restoreArea.ts';
 import { areaOf } from './restoreArea.ts';
@@ -40,7 +41,9 @@ export async function restoreNode(
   const places = (source: ManifestNode): AreaPlace[] => (to === null ? placesOf(source, node) : placesIn(source, to));
   const workDirectory = join(node.stateDir, 'work', restoreWork(input.operation));
   const exclude = to === null ? (input.exclude ?? []) : [];
-  return { node: node.id, ...(await restoreFrom(repository, { ...input, exclude, workDirectory, places }, context)) };
+  const seen = new SeenRoots(node.stateDir);
+  const from = { ...input, exclude, workDirectory, places, seen };
+  return { node: node.id, ...(await restoreFrom(repository, from, context)) };
 }
 
 /** The name of an operation's work directory. */
@@ -54,12 +57,15 @@ export async function restoreFrom(
     exclude: readonly string[];
     workDirectory: string;
     places(source: ManifestNode): AreaPlace[];
+    /** What this machine remembers, if it does. */
+    seen?: SeenRoots;
   },
   context: JobContext,
 ): Promise<Omit<RestoreReceipt, 'node'>> {
   const { signal } = context;
   const select = compileSelection({ include: input.paths, exclude: input.exclude });
   const at = await presentRoot(repository, { signal });
+  await input.seen?.check(repository, at);
   return readBackup(
     repository,
     at,

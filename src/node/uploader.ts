@@ -3,8 +3,11 @@ import { keys } from '../domain/documents.ts';
 import type { StagedList, UploadReceipt } from '../domain/operations.ts';
 import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
 import { newPackId } from '../storage/ids.ts';
+import { lockLost } from '../storage/lock.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
 import type { Repository } from '../storage/repository.ts';
+import { presentRoot } from '../storage/roots.ts';
+import { SeenRoots } from '../storage/seen.ts';
 import { readStaged, stageJson, stageRecords, stagingOf } from '../storage/staging.ts';
 import { inFlight } from './inFlight.ts';
 import type { JobContext } from './job.ts';
@@ -20,6 +23,7 @@ export interface UploadInput {
   node: string;
   operation: string;
   epoch: number;
+  stateDir: string;
   /** What the plan asks of this node. */
   wanted: StagedList;
   /** That of the attempt, with what the snapshot left there. */
@@ -39,6 +43,9 @@ export async function upload(repository: Repository, input: UploadInput, context
   const { node, epoch, workDirectory } = input;
   const { signal, pool, progress } = context;
   const { pack: cut } = repository.parameters;
+  const present = await presentRoot(repository, { signal });
+  await new SeenRoots(input.stateDir).check(repository, present);
+  if (present.root.epoch !== epoch) throw lockLost(present.root, epoch);
   const throttle = input.bytesPerSecond ? new Throttle(input.bytesPerSecond) : undefined;
   const sources = new SourceReader(workDirectory);
   const journal = new UploadJournal(join(workDirectory, 'uploaded'));

@@ -67,6 +67,12 @@ export function newSeal(sealing: Sealing, place: BlockPlace): ObjectSeal {
   header[5] = VERSION;
   const { keys } = sealing;
   if (keys) {
+    if (!keys.generations.has(keys.present)) {
+      throw new HomarusError(
+        'ObjectMissing',
+        `data key ${keys.present} of the repository is missing: nothing can be stored`,
+      );
+    }
     header[6] = AES_GCM;
     header.writeUInt32LE(isBulk(place.kind) ? keys.present : DOCUMENTS_GENERATION, GENERATION_FIELD);
     randomBytes(SALT_BYTES).copy(header, PLAIN_HEADER_BYTES);
@@ -107,7 +113,10 @@ function objectKey({ keys }: Sealing, place: BlockPlace, header: Buffer): Buffer
   const generation = header.readUInt32LE(GENERATION_FIELD);
   const key = keys?.generations.get(generation);
   if (key === undefined || (generation === DOCUMENTS_GENERATION) === isBulk(place.kind)) {
-    throw damaged(place, `it names data key ${generation}, which this repository does not have for a ${place.kind}`);
+    throw damaged(
+      place,
+      `its data key, generation ${generation}, is not one that the repository has for a ${place.kind}`,
+    );
   }
   return derive(key, header.subarray(PLAIN_HEADER_BYTES), `object ${objectKinds[place.kind]}`);
 }

@@ -2,15 +2,25 @@ import { randomBytes } from 'node:crypto';
 import type { RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
+import { makeDataKey } from './dataKeys.ts';
+import { blake3 } from './hash.ts';
 import { randomPart } from './ids.ts';
+import type { ScryptCost } from './keySlot.ts';
+import { makeSlot } from './keySlot.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
 import { proveStorage } from './probe.ts';
 import type { Repository, RepositoryParameters } from './repository.ts';
 import { openRepository, REPOSITORY_KEY, sealJson } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { firstObject, lostRoots, presentRoot } from './roots.ts';
+import { KEY_BYTES } from './sealing.ts';
+import type { SecretSource } from './secret.ts';
+import { readSecret } from './secret.ts';
+import type { Unlocked } from './unlock.ts';
+import { slotPlace, storeSlot, unlockedBy } from './unlock.ts';
 
 const MiB = 1024 * 1024;
+const FIRST_GENERATION = 1;
 
 export interface CreateOptions extends CallOptions {
   cluster: string;
@@ -18,31 +28,38 @@ export interface CreateOptions extends CallOptions {
   pack?: RepositoryParameters['pack'];
   /** zstd level of the repository that is answered. */
   level?: number;
+  /** What the first key slot is made for; plain without. */
+  encryption?: SecretSource | undefined;
+  /** Who makes it, and what the slot is called; for people. */
+  by?: string;
+  label?: string;
+  /** Of a passphrase; tests have a cheaper one. */
+  scrypt?: ScryptCost;
 }
 
 /**
  * Creates the repository of a cluster: proves that the storage keeps its word, then `repository.json`, then the first
- * root, each if absent. One that was killed in between is finished. `RepositoryExists`, `ForeignRepository`;
+ * root, each if absent; of an encrypted one the first key slot before, and its data key between. One that was killed in between is finished. `RepositoryExists`, `ForeignRepository`;
  * `StorageUnsuitable` says which promise was broken; `ObjectMissing` where only the roots are lost.
  */
 export async function createRepository(
   store: ObjectStore,
   options: CreateOptions,
 ): Promise<{ repository: Repository; at: RootAt }> {
-  const { cluster } = options;
+  let unlocked: Unlocked | undefined;
   if ((await store.read(REPOSITORY_KEY, undefined, options)) === undefined) {
     const found = (await firstObject({ store }, options)) ?? (await firstRoot(store, options));
     if (found !== undefined) throw lostParameters(store, found);
     await proveStorage(store, options);
-    const parameters = Buffer.from(`${JSON.stringify(newParameters(options), undefined, 2)}\n`);
-    await store.create(REPOSITORY_KEY, parameters, options);
+    unlocked = await createParameters(store, options);
   }
   // What stands there counts: another may have been first.
-  const repository = await openRepository(store, options);
+  const repository = await openRepository(store, { ...options, unlocked });
   if ((await firstRoot(store, options)) !== undefined) throw exists(repository);
   const found = await firstObject(repository, options);
   if (found !== undefined) throw lostRoots(repository, found);
-  const root = newRoot(cluster);
+  if (repository.unlocked) await makeDataKey(repository, FIRST_GENERATION, options);
+  const root = newRoot(repository);
   const key = keys.root(1);
   await store.create(key, sealJson(repository, { kind: 'root', key }, root), options);
   const at = await presentRoot(repository, options);
@@ -50,7 +67,28 @@ export async function createRepository(
   return { repository, at };
 }
 
-function newParameters({ cluster, chunker, pack }: CreateOptions): RepositoryParameters {
+/** `repository.json`, after the slot that opens it: whoever finds the one can go on with the other. */
+async function createParameters(store: ObjectStore, options: CreateOptions): Promise<Unlocked | undefined> {
+  const parameters = newParameters(options);
+  const bytes = Buffer.from(`${JSON.stringify(parameters, undefined, 2)}\n`);
+  const { encryption, by = '', label = '', scrypt } = options;
+  if (!encryption) {
+    await store.create(REPOSITORY_KEY, bytes, options);
+    return undefined;
+  }
+  const secret = await readSecret(encryption);
+  const content = { master: randomBytes(KEY_BYTES), parameters: blake3.hash([bytes]) };
+  const slot = randomPart();
+  const note = { label, by, at: parameters.created };
+  await storeSlot(store, slot, await makeSlot(slotPlace(parameters.id, slot), secret, content, note, scrypt), options);
+  await store.create(REPOSITORY_KEY, bytes, options);
+  // Whatever was answered: another that was first has slots of its own.
+  if (!(await store.read(REPOSITORY_KEY, undefined, options))?.equals(bytes))
+    await store.remove([keys.slot(slot)], options);
+  return unlockedBy(parameters.id, slot, content);
+}
+
+function newParameters({ cluster, chunker, pack, encryption }: CreateOptions): RepositoryParameters {
   return {
     version: 1,
     id: randomBytes(16).toString('hex'),
@@ -58,11 +96,11 @@ function newParameters({ cluster, chunker, pack }: CreateOptions): RepositoryPar
     created: new Date().toISOString(),
     chunker: chunker ?? { kind: 'fixed', size: 8 * MiB, minimum: MiB / 16, inline: 128 },
     pack: pack ?? { size: 32 * MiB, block: MiB },
-    encryption: null,
+    encryption: encryption ? { cipher: 'aes-256-gcm' } : null,
   };
 }
 
-function newRoot(cluster: string): RootDocument {
+function newRoot({ parameters: { cluster }, unlocked }: Repository): RootDocument {
   return {
     version: 1,
     features: [],
@@ -78,6 +116,7 @@ function newRoot(cluster: string): RootDocument {
     backups: [],
     indexes: [],
     damaged: [],
+    ...(unlocked ? { keys: { generation: FIRST_GENERATION, slots: [unlocked.slot] } } : {}),
   };
 }
 

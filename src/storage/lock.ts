@@ -3,6 +3,7 @@ import { keys } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
+import { sealJson } from './repository.ts';
 import type { CommitOptions, RootAt } from './roots.ts';
 import { commit, describeHolder, lockLost, presentRoot, sweepRoots } from './roots.ts';
 
@@ -114,5 +115,10 @@ async function isFresh(repository: Repository, at: RootAt, holder: Holder, optio
 
 async function writeLease(repository: Repository, epoch: number, holder: Holder, options: CallOptions): Promise<void> {
   const lease: LeaseDocument = { version: 1, epoch, holder, ttl: holder.ttl, refreshed: new Date().toISOString() };
-  await repository.store.overwrite(keys.lease(epoch), Buffer.from(JSON.stringify(lease)), options);
+  const key = keys.lease(epoch);
+  // Plain, so that people can look; not where it would tell them who works here.
+  const bytes = repository.sealing.keys
+    ? sealJson(repository, { kind: 'lease', key }, lease)
+    : Buffer.from(JSON.stringify(lease));
+  await repository.store.overwrite(key, bytes, options);
 }

@@ -3,6 +3,7 @@ import { HomarusError } from '../domain/errors.ts';
 import { FileStore } from './fileStore.ts';
 import type { ObjectStore } from './objectStore.ts';
 import { S3Store } from './s3Store.ts';
+import type { SecretSource } from './secret.ts';
 
 /** ms. */
 export interface StoreTimeouts {
@@ -16,6 +17,7 @@ export interface StoreTimeouts {
 export interface FilesSettings {
   type: 'files';
   path: string;
+  encryption?: SecretSource | undefined;
   timeouts?: StoreTimeouts | undefined;
 }
 
@@ -36,6 +38,7 @@ export interface S3Settings {
         file?: string | undefined;
       }
     | undefined;
+  encryption?: SecretSource | undefined;
   timeouts?: StoreTimeouts | undefined;
 }
 

@@ -5,7 +5,7 @@ import type { ClusterSettings, RestorePlan, RestoreRequest } from '../domain/ope
 import { readManifest } from './backups.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { presentRoot } from './roots.ts';
+import type { RootAt } from './roots.ts';
 
 /**
  * Which backup a restore takes, and which node takes whose files. Refusals come before anything is locked. Of a partial
@@ -13,11 +13,11 @@ import { presentRoot } from './roots.ts';
  */
 export async function planRestore(
   repository: Repository,
+  { root }: RootAt,
   request: RestoreRequest,
   settings: ClusterSettings,
   options: CallOptions,
 ): Promise<RestorePlan> {
-  const { root } = await presentRoot(repository, options);
   const backup = findBackup(root, request.backup, request);
   const manifest = await readManifest(repository, backup, options);
   const { partial = [] } = backup;

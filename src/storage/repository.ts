@@ -1,8 +1,12 @@
 import { HomarusError } from '../domain/errors.ts';
 import type { BlockPlace, ObjectKind } from './block.ts';
 import { damaged, openObject, sealObject } from './block.ts';
+import { blake3 } from './hash.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
 import type { Sealing } from './sealing.ts';
+import type { SecretSource } from './secret.ts';
+import type { Unlocked } from './unlock.ts';
+import { unlock } from './unlock.ts';
 
 /** `repository.json`: what never changes in a repository's life (docs/format.md, section 5). */
 export interface RepositoryParameters {
@@ -15,7 +19,7 @@ export interface RepositoryParameters {
   chunker: { kind: 'fixed'; size: number; minimum: number; inline: number };
   /** Bytes: content of a pack before compression, of a block of small chunks. */
   pack: { size: number; block: number };
-  encryption: null;
+  encryption: null | { cipher: 'aes-256-gcm' };
 }
 
 export const REPOSITORY_KEY = 'repository.json';
@@ -25,21 +29,31 @@ export interface Repository {
   readonly store: ObjectStore;
   readonly parameters: RepositoryParameters;
   readonly sealing: Sealing;
+  /** Of an encrypted one. */
+  readonly unlocked?: Unlocked;
   /** zstd level for what is written, 0 for none. */
   readonly level: number;
 }
 
 const knownVersions = new Set([1]);
 
+export interface OpenOptions extends CallOptions {
+  cluster?: string | undefined;
+  /** Of the one that it must be. */
+  id?: string | undefined;
+  level?: number;
+  /** What opens its keys, if it is encrypted. */
+  encryption?: SecretSource | undefined;
+  /** What that gave before: it saves the half second that a passphrase costs. */
+  unlocked?: Unlocked | undefined;
+}
+
 /**
  * Opens the repository in `store`. `NoRepository` where there is none, `ForeignRepository` where it is another
  * cluster's (unless `cluster` is undefined: readers of any) or not the one with this `id`, `RepositoryIncompatible` where
- * it is newer than us.
+ * it is newer than us, `KeyMissing` and `KeyWrong` where it is encrypted and not with our key, or plain and should not be.
  */
-export async function openRepository(
-  store: ObjectStore,
-  options: CallOptions & { cluster?: string | undefined; id?: string | undefined; level?: number } = {},
-): Promise<Repository> {
+export async function openRepository(store: ObjectStore, options: OpenOptions = {}): Promise<Repository> {
   const bytes = await store.read(REPOSITORY_KEY, undefined, options);
   if (bytes === undefined) throw new HomarusError('NoRepository', `${store.description} holds no repository`);
   const parameters = parseParameters(store, bytes);
@@ -56,11 +70,52 @@ export async function openRepository(
       { hint: 'Not all machines have the same storage in their configuration: make it the same everywhere.' },
     );
   }
-  return repositoryOf(store, parameters, options.level ?? 1);
+  return repositoryOf(store, parameters, options.level ?? 1, await unlockedIn(store, parameters, bytes, options));
 }
 
-export function repositoryOf(store: ObjectStore, parameters: RepositoryParameters, level: number): Repository {
-  return { store, parameters, sealing: { repositoryId: Buffer.from(parameters.id, 'hex') }, level };
+function repositoryOf(
+  store: ObjectStore,
+  parameters: RepositoryParameters,
+  level: number,
+  unlocked: Unlocked | undefined,
+): Repository {
+  const repositoryId = Buffer.from(parameters.id, 'hex');
+  if (!unlocked) return { store, parameters, level, sealing: { repositoryId } };
+  return { store, parameters, level, sealing: { repositoryId, keys: unlocked.keys }, unlocked };
+}
+
+async function unlockedIn(
+  store: ObjectStore,
+  { id, encryption }: RepositoryParameters,
+  stored: Buffer,
+  options: OpenOptions,
+): Promise<Unlocked | undefined> {
+  const { description } = store;
+  if (encryption === null) {
+    if (options.encryption === undefined) return undefined;
+    throw new HomarusError(
+      'KeyWrong',
+      `${description} holds a repository that is not encrypted, and a key is configured for it`,
+      {
+        hint: 'If nobody put another in its place, remove "encryption" of the storage; or make an encrypted one elsewhere.',
+      },
+    );
+  }
+  let { unlocked } = options;
+  if (unlocked?.repository !== id) {
+    if (options.encryption === undefined) {
+      throw new HomarusError(
+        'KeyMissing',
+        `${description} holds an encrypted repository, and no key is configured for it`,
+      );
+    }
+    unlocked = await unlock(store, id, options.encryption, options);
+  }
+  if (blake3.hash([stored]).equals(unlocked.parameters)) return unlocked;
+  throw new HomarusError(
+    'ObjectDamaged',
+    `${REPOSITORY_KEY} in ${description} is not what its key slots were made for`,
+  );
 }
 
 function parseParameters(store: ObjectStore, bytes: Buffer): RepositoryParameters {
@@ -73,12 +128,12 @@ function parseParameters(store: ObjectStore, bytes: Buffer): RepositoryParameter
   if (
     !knownVersions.has(parameters?.version) ||
     parameters.chunker?.kind !== 'fixed' ||
-    parameters.encryption !== null
+    (parameters.encryption !== null && parameters.encryption?.cipher !== 'aes-256-gcm')
   ) {
     throw new HomarusError(
       'RepositoryIncompatible',
       `${store.description}: ${REPOSITORY_KEY} has version ${parameters?.version}, chunker ${parameters?.chunker?.kind}, ` +
-        `encryption ${parameters?.encryption === null ? 'none' : 'unknown'}; this homarus reads version 1, fixed, none`,
+        `encryption ${parameters?.encryption?.cipher ?? 'none'}; this homarus reads version 1, fixed, none or aes-256-gcm`,
     );
   }
   if (!/^[0-9a-f]{32}$/.test(parameters.id) || typeof parameters.cluster !== 'string') {

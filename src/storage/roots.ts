@@ -3,6 +3,7 @@ import type { Holder, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import { damaged } from './block.ts';
+import { takeUpDataKeys } from './dataKeys.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
@@ -150,6 +151,7 @@ export async function readRoot(
   const stored = await repository.store.read(key, undefined, options);
   if (stored === undefined) return undefined;
   const root = checkedRoot(key, number, openJson(repository, { kind: 'root', key }, stored));
+  await takeUpDataKeys(repository, root, options);
   return { root, hash: blake3.hash([stored]).toString('hex'), length: stored.length };
 }
 

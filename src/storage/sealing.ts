@@ -1,7 +1,7 @@
 import { hkdfSync } from 'node:crypto';
 import { blake3 } from './hash.ts';
 
-/** What names chunks and seals blocks: docs/format.md, sections 1 and 6. Plain values, so that threads can be handed it. */
+/** What names chunks and seals blocks: docs/format.md, sections 1 and 7. Plain values, so that threads can be handed it. */
 export interface Sealing {
   /** 16 bytes. */
   readonly repositoryId: Uint8Array;

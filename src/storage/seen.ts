@@ -23,18 +23,37 @@ export class SeenRoots {
 
   /** `RolledBack` when a higher root was seen, or another with this number; remembers it otherwise. */
   async check(repository: Repository, at: RootAt): Promise<void> {
-    const { id } = repository.parameters;
+    await this.refuseOlder(repository, at);
+    await this.#remember(repository, at);
+  }
+
+  /** The same, and remembers nothing: for who only looks in. */
+  async refuseOlder(repository: Repository, at: RootAt): Promise<void> {
     const { number } = at.root;
-    const seen = await this.#read(id);
+    const seen = await this.#read(repository.parameters.id);
     if (seen && (number < seen.number || (number === seen.number && at.hash !== seen.hash))) {
       const what = number < seen.number ? `is at root ${number}` : `has another root ${number}`;
       throw new HomarusError(
         'RolledBack',
         `${repository.store.description} ${what}, but root ${seen.number} (${seen.hash.slice(0, 16)}) was seen there`,
-        { hint: `Somebody put an older state back. If that is meant, remove ${this.#path(id)} on this machine.` },
+        {
+          hint: 'Somebody put an older state back. If that is meant, run "homarus accept-rollback" on every machine that refuses it.',
+        },
       );
     }
-    if (seen?.number !== number) await this.#write(id, { number, hash: at.hash });
+  }
+
+  /** Believes this root whatever was seen; answers the number of the highest one that was, if it is another. */
+  async accept(repository: Repository, at: RootAt): Promise<number | undefined> {
+    const seen = await this.#read(repository.parameters.id);
+    await this.#remember(repository, at);
+    return seen && (seen.number !== at.root.number || seen.hash !== at.hash) ? seen.number : undefined;
+  }
+
+  async #remember(repository: Repository, { root: { number }, hash }: RootAt): Promise<void> {
+    const { id } = repository.parameters;
+    const seen = await this.#read(id);
+    if (seen?.number !== number || seen.hash !== hash) await this.#write(id, { number, hash });
   }
 
   #path(id: string): string {

@@ -4,18 +4,22 @@ import { createCoordinatorActivities } from '../activities/coordinator.ts';
 import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
-import { SeenRoots } from '../storage/seen.ts';
 import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
-import { clusterSettings, Repositories } from './settings.ts';
+import type { Repositories } from './settings.ts';
+import { clusterSettings, seenByCoordinator } from './settings.ts';
 import { runWorkers, serve } from './temporal.ts';
 
 /** A coordinator: workflows, and everything that sees the whole cluster. Any number may run, on any machine. */
-export async function runCoordinator(config: Config, target: TemporalTarget, stop: AbortSignal): Promise<void> {
+export async function runCoordinator(
+  config: Config,
+  target: TemporalTarget,
+  repositories: Repositories,
+  stop: AbortSignal,
+): Promise<void> {
   const directory = join(config.dataDir, 'work');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock, directory });
-  const repositories = new Repositories(config);
   try {
     const worker = await serving.worker({
       taskQueue: coordinatorQueue(config.cluster),
@@ -25,7 +29,7 @@ export async function runCoordinator(config: Config, target: TemporalTarget, sto
         retention: config.retention,
         repository: (storage, options) => repositories.open(storage, options),
         liveness: serving.liveness,
-        seen: new SeenRoots(join(config.dataDir, 'coordinator')),
+        seen: seenByCoordinator(config),
         directory,
         log,
       }),
@@ -36,7 +40,6 @@ export async function runCoordinator(config: Config, target: TemporalTarget, sto
     log('info', 'coordinator started', { cluster: config.cluster });
     await runWorkers([worker], stop);
   } finally {
-    await repositories.close();
     await serving.close();
   }
 }

@@ -10,6 +10,7 @@ import { NodeLease } from '../node/lease.ts';
 import { log } from '../telemetry.ts';
 import { createNodeJobs, prepareRoots } from './nodeJobs.ts';
 import { nodeRole, Rivals } from './rivals.ts';
+import type { Repositories } from './settings.ts';
 import { nodeNamed } from './settings.ts';
 import { runWorkers, serve } from './temporal.ts';
 
@@ -18,7 +19,13 @@ const WORK_SLOTS = 4;
 const CONTROL_SLOTS = 8;
 
 /** The worker of one node: its long work on one queue, its part of the lock on another, so that a busy node answers. */
-export async function runNode(config: Config, target: TemporalTarget, id: string, stop: AbortSignal): Promise<void> {
+export async function runNode(
+  config: Config,
+  target: TemporalTarget,
+  repositories: Repositories,
+  id: string,
+  stop: AbortSignal,
+): Promise<void> {
   const node = nodeNamed(config, id);
   const giveUp = claimStateDir(node.stateDir, id);
   try {
@@ -39,7 +46,7 @@ export async function runNode(config: Config, target: TemporalTarget, id: string
     });
     const { liveness } = serving;
     const rivals = new Rivals(serving.client, config.cluster, id, incarnation);
-    const jobs = createNodeJobs(config, node, log);
+    const jobs = createNodeJobs(config, repositories, node, log);
     try {
       await rivals.awaitNone(stop, log);
       const work = await serving.worker({

@@ -9,6 +9,7 @@ import { LinkDirectory } from '../node/linkDirectory.ts';
 import type { OperationRef } from '../node/settings.ts';
 import { workDirectory } from '../node/workDirectory.ts';
 import type { Log } from '../telemetry.ts';
+import type { Repositories } from './settings.ts';
 import { storageNamed } from './settings.ts';
 
 export interface RunningJobs extends NodeJobs {
@@ -16,12 +17,18 @@ export interface RunningJobs extends NodeJobs {
 }
 
 /** A node's jobs, each in a thread of its own, from what the configuration says. */
-export function createNodeJobs(config: Config, node: NodeConfig, log: Log): RunningJobs {
+export function createNodeJobs(config: Config, repositories: Repositories, node: NodeConfig, log: Log): RunningJobs {
   const { include, exclude, onUnreadable } = config.plugin.options;
-  const repository = (storage: string, id: string, cluster: string | undefined): RepositoryArgs => ({
+  const repository = async (
+    storage: string,
+    id: string,
+    cluster: string | undefined,
+    { signal }: JobRun,
+  ): Promise<RepositoryArgs> => ({
     storage: storageNamed(config, storage).settings,
     cluster,
     repository: id,
+    unlocked: await repositories.unlock(storage, signal),
     level: config.compression.level,
     requests: config.parallelism.requests,
     threads: config.parallelism.threads,
@@ -34,11 +41,11 @@ export function createNodeJobs(config: Config, node: NodeConfig, log: Log): Runn
   });
 
   return {
-    snapshot: ({ storage }, run) =>
+    snapshot: async ({ storage }, run) =>
       runJob(
         'snapshot',
         {
-          ...repository(storage.storage, storage.repository, config.cluster),
+          ...(await repository(storage.storage, storage.repository, config.cluster, run)),
           ...attemptOf(storage),
           root: storage.root,
           node,
@@ -49,27 +56,28 @@ export function createNodeJobs(config: Config, node: NodeConfig, log: Log): Runn
         watched(run),
       ),
 
-    upload: ({ storage, wanted }, run) => {
+    upload: async ({ storage, wanted }, run) => {
       const attempt = attemptOf(storage);
       return runJob(
         'upload',
         {
-          ...repository(storage.storage, storage.repository, config.cluster),
+          ...(await repository(storage.storage, storage.repository, config.cluster, run)),
           ...attempt,
           node: node.id,
           wanted,
+          stateDir: node.stateDir,
           workDirectory: workDirectory(node.stateDir, attempt),
         },
         watched(run),
       );
     },
 
-    restore: ({ operation, storageName, repository: id, backup, from, paths, to, verifyExisting }, run) =>
+    restore: async ({ operation, storageName, repository: id, backup, from, paths, to, verifyExisting }, run) =>
       runJob(
         'restore',
         // A backup of another cluster may be restored, too.
         {
-          ...repository(storageName, id, undefined),
+          ...(await repository(storageName, id, undefined, run)),
           operation,
           node,
           backup: backup.name,

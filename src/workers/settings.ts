@@ -1,11 +1,14 @@
+import { join } from 'node:path';
 import type { Config, NodeConfig } from '../config.ts';
-import { HomarusError } from '../domain/errors.ts';
+import { HomarusError, hasCode } from '../domain/errors.ts';
 import type { ClusterSettings } from '../domain/operations.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
 import type { StorageSettings } from '../storage/openStore.ts';
 import { openStore } from '../storage/openStore.ts';
 import type { Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
+import { SeenRoots } from '../storage/seen.ts';
+import type { Unlocked } from '../storage/unlock.ts';
 
 /** What processes and operations take from the configuration. */
 
@@ -45,10 +48,21 @@ export interface RepositoryOptions {
   signal?: AbortSignal;
 }
 
-/** Stores are opened once for each storage, repositories anew: what a repository is may change between operations. */
+/** A storage that does not answer must not keep a process from starting, ms. */
+const LOOK_WITHIN = 5_000;
+
+/** Where coordinators of this machine remember the roots that they saw. */
+export const seenByCoordinator = ({ dataDir }: Pick<Config, 'dataDir'>): SeenRoots =>
+  new SeenRoots(join(dataDir, 'coordinator'));
+
+/**
+ * Stores are opened once for each storage, repositories anew: what a repository is may change between operations. Its
+ * keys are kept, since a passphrase takes half a second.
+ */
 export class Repositories {
   readonly #config: Config;
   readonly #stores = new Map<string, ObjectStore>();
+  readonly #unlocked = new Map<string, Unlocked>();
 
   constructor(config: Config) {
     this.#config = config;
@@ -57,7 +71,36 @@ export class Repositories {
   async open(storage: string, { anyCluster, id, signal }: RepositoryOptions = {}): Promise<Repository> {
     const cluster = anyCluster ? undefined : this.#config.cluster;
     const { level } = this.#config.compression;
-    return openRepository(this.#store(storage), { cluster, id, level, ...(signal ? { signal } : {}) });
+    const { encryption } = storageNamed(this.#config, storage).settings;
+    const known = { encryption, unlocked: this.#unlocked.get(storage) };
+    const repository = await openRepository(this.#store(storage), {
+      ...{ cluster, id, level, ...known },
+      ...(signal ? { signal } : {}),
+    });
+    if (repository.unlocked) this.#unlocked.set(storage, repository.unlocked);
+    return repository;
+  }
+
+  /** The keys of an encrypted repository, for who opens it in a thread. */
+  async unlock(storage: string, signal: AbortSignal): Promise<Unlocked | undefined> {
+    if (storageNamed(this.#config, storage).settings.encryption === undefined) return undefined;
+    return this.#unlocked.get(storage) ?? (await this.open(storage, { anyCluster: true, signal })).unlocked;
+  }
+
+  /**
+   * Looks into every storage before this process does anything: `KeyMissing` or `KeyWrong` ends it. Whatever else is amiss
+   * there may be mended later; the operation that needs it will say so.
+   */
+  async checkKeys(): Promise<void> {
+    const signal = AbortSignal.timeout(LOOK_WITHIN);
+    const looks = Object.keys(this.#config.storages).map(async (storage) => {
+      try {
+        await this.open(storage, { anyCluster: true, signal });
+      } catch (error) {
+        if (hasCode(error, 'KeyMissing', 'KeyWrong')) throw error;
+      }
+    });
+    await Promise.all(looks);
   }
 
   async close(): Promise<void> {

@@ -156,7 +156,7 @@ describe('what goes wrong', () => {
 
 test('every command has help with an example, and says no more than it can do', async () => {
   const { stdout } = await run('--help');
-  for (const word of 'demo dev init run node coordinator api backup list show ls restore extract cleanup delete pin unpin lock unlock status config'.split(
+  for (const word of 'demo dev init run node coordinator api backup list show ls restore extract cleanup delete pin unpin lock unlock status config key accept-rollback'.split(
     ' ',
   )) {
     expect(stdout).toMatch(new RegExp(`^  ${word}[ \\n]`, 'm'));

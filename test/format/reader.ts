@@ -1,11 +1,12 @@
+import { createDecipheriv, hkdfSync, scryptSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
-import { createHash } from 'blake3-wasm';
+import { createHash, createKeyed } from 'blake3-wasm';
 
 /**
  * The smallest reader of a repository in a directory, written from docs/format.md alone: nothing of ours is imported. It
- * believes nothing that it has not checked.
+ * believes nothing that it has not checked. An encrypted one it opens with a passphrase, or with the bytes of a key file.
  */
 
 // biome-ignore lint/suspicious/noExplicitAny: documents as the page describes them
@@ -17,16 +18,54 @@ const hashOf = (...parts: Uint8Array[]): Buffer => {
   return Buffer.from(hash.digest());
 };
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-const kinds = { root: 1, manifest: 2, pack: 5, index: 6 };
+const kinds = { root: 1, manifest: 2, pack: 5, index: 6, dataKey: 8 };
+/** Section 7. */
+const derive = (from: Uint8Array, salt: Uint8Array, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', from, salt, `homarus ${purpose}`, 32));
+function decrypt(key: Buffer, nonce: Buffer, context: Buffer, stored: Buffer): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(context).setAuthTag(stored.subarray(-16));
+  return Buffer.concat([decipher.update(stored.subarray(0, -16)), decipher.final()]);
+}
+
+export type ReaderSecret = { passphrase: string } | { keyFile: Buffer };
 
 export class RepositoryReader {
   readonly #directory: string;
   readonly #id: Buffer;
   readonly #chunks = new Map<string, { pack: string; offset: number; stored: number; inner: number; length: number }>();
+  /** Of an encrypted repository. */
+  readonly #master: Buffer | undefined;
 
-  constructor(directory: string) {
+  constructor(directory: string, secret?: ReaderSecret) {
     this.#directory = directory;
-    this.#id = Buffer.from(JSON.parse(readFileSync(join(directory, 'repository.json'), 'utf8')).id, 'hex');
+    const bytes = readFileSync(join(directory, 'repository.json'));
+    const { id, encryption } = JSON.parse(bytes.toString());
+    this.#id = Buffer.from(id, 'hex');
+    check((encryption !== null) === (secret !== undefined), 'repository.json');
+    if (secret) this.#master = this.#openSlot(secret, bytes);
+  }
+
+  /** Section 7: the master key from the first slot that opens. */
+  #openSlot(secret: ReaderSecret, parameters: Buffer): Buffer {
+    for (const name of readdirSync(join(this.#directory, 'keys')).filter((one) => /^[0-9a-f]{16}$/.test(one))) {
+      const { version, kdf, wrapped } = JSON.parse(readFileSync(join(this.#directory, 'keys', name), 'utf8'));
+      check(version === 1, name);
+      if ((kdf.name === 'scrypt') !== 'passphrase' in secret) continue;
+      const salt = Buffer.from(kdf.salt, 'hex');
+      const key =
+        'passphrase' in secret
+          ? scryptSync(secret.passphrase, salt, 32, { N: kdf.n, r: kdf.r, p: kdf.p, maxmem: 2 ** 30 })
+          : derive(secret.keyFile, salt, 'key file');
+      const context = Buffer.concat([this.#id, Buffer.from(`keys/${name}`)]);
+      try {
+        const content = decrypt(key, Buffer.alloc(12), context, Buffer.from(wrapped, 'hex'));
+        check(content.subarray(32).equals(hashOf(parameters)), 'repository.json');
+        return content.subarray(0, 32);
+      } catch {
+        // Another's slot.
+      }
+    }
+    throw new Error('no key slot opens');
   }
 
   /** Section 5: the root with the highest number. */
@@ -78,7 +117,8 @@ export class RepositoryReader {
     const object = this.#object('pack', key);
     const block = this.#block('pack', key, place.offset, object.subarray(place.offset, place.offset + place.stored));
     const content = block.subarray(place.inner, place.inner + place.length);
-    check(hex(hashOf(content)) === id, `chunk ${id}`);
+    const name = this.#master ? createKeyed(derive(this.#master, Buffer.alloc(0), 'chunk names')) : createHash();
+    check(hex(name.update(content).digest()) === id, `chunk ${id}`);
     return content;
   }
 
@@ -110,31 +150,48 @@ export class RepositoryReader {
 
   #json(kind: keyof typeof kinds, key: string): Json {
     const object = this.#object(kind, key);
-    return JSON.parse(this.#block(kind, key, 12, object.subarray(12)).toString());
+    return JSON.parse(this.#block(kind, key, this.#header, object.subarray(this.#header)).toString());
   }
 
   /** Section 1. */
   #object(kind: keyof typeof kinds, key: string): Buffer {
     const object = readFileSync(join(this.#directory, key));
-    check(
-      object.toString('latin1', 0, 4) === 'HOMR' && object[4] === kinds[kind] && object[5] === 1 && object[6] === 0,
-      key,
-    );
+    check(object.toString('latin1', 0, 4) === 'HOMR' && object[4] === kinds[kind] && object[5] === 1, key);
     return object;
   }
 
+  get #header(): number {
+    return this.#master ? 44 : 12;
+  }
+
   #block(kind: keyof typeof kinds, key: string, offset: number, stored: Buffer): Buffer {
-    const body = stored.subarray(0, -16);
     const place = Buffer.alloc(19 + key.length + 8);
     this.#id.copy(place);
     place[16] = kinds[kind];
     place.writeUInt16LE(key.length, 17);
     place.write(key, 19, 'latin1');
     place.writeBigUInt64LE(BigInt(offset), 19 + key.length);
-    check(hashOf(place, body).subarray(0, 16).equals(stored.subarray(-16)), key);
+    const body = this.#master ? this.#decrypted(kind, key, place, stored) : stored.subarray(0, -16);
+    if (!this.#master) check(hashOf(place, body).subarray(0, 16).equals(stored.subarray(-16)), key);
     const content = body[0] === 1 ? zstdDecompressSync(body.subarray(5)) : body.subarray(5);
     check(content.length === body.readUInt32LE(1), key);
     return content;
+  }
+
+  /** Section 7. */
+  #decrypted(kind: keyof typeof kinds, key: string, place: Buffer, stored: Buffer): Buffer {
+    const object = this.#object(kind, key);
+    check(object[6] === 1, key);
+    const generation = object.readUInt32LE(8);
+    check((generation === 0) === (kind !== 'pack' && kind !== 'index'), key);
+    const dataKey = generation === 0 ? derive(this.#master!, Buffer.alloc(0), 'documents') : this.#dataKey(generation);
+    const nonce = Buffer.concat([place.subarray(-8), Buffer.alloc(4)]);
+    return decrypt(derive(dataKey, object.subarray(12, 44), `object ${kinds[kind]}`), nonce, place, stored);
+  }
+
+  #dataKey(generation: number): Buffer {
+    const key = `keys/generation-${String(generation).padStart(16, '0')}`;
+    return this.#block('dataKey', key, this.#header, this.#object('dataKey', key).subarray(this.#header));
   }
 }
 

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { BackupEntry, Holder, IndexRef, Manifest, ManifestNode } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
 import { writeManifest } from '../../src/storage/backups.ts';
 import { writeIndex } from '../../src/storage/chunkIndex.ts';
+import type { CreateOptions } from '../../src/storage/create.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { newId, newPackId } from '../../src/storage/ids.ts';
 import { acquireLock, released } from '../../src/storage/lock.ts';
@@ -14,19 +14,21 @@ import { commit } from '../../src/storage/roots.ts';
 import { nameChunk } from '../../src/storage/sealing.ts';
 import { ScriptedStore } from './scripted.ts';
 
+process.env.HOMARUS_TEST_PASSPHRASE = 'correct horse battery staple';
+/** What opens an encrypted repository of a test, and a cost of it that tests can pay. */
+export const encrypted = {
+  encryption: { passphraseEnv: 'HOMARUS_TEST_PASSPHRASE' },
+  scrypt: { n: 16, r: 1, p: 1 },
+} as const;
+
 /** A new repository of cluster "east" in memory, with what its creation asked of the store forgotten. */
-export async function givenRepository(): Promise<{ store: ScriptedStore; repository: Repository; at: RootAt }> {
+export async function givenRepository(
+  options: Partial<CreateOptions> = {},
+): Promise<{ store: ScriptedStore; repository: Repository; at: RootAt }> {
   const store = new ScriptedStore();
-  const { repository, at } = await createRepository(store, { cluster: 'east' });
+  const { repository, at } = await createRepository(store, { cluster: 'east', ...options });
   store.calls.length = 0;
   return { store, repository, at };
-}
-
-/** The same repository as if it had been encrypted from the start, with keys of its own. */
-export function withKeys(repository: Repository): Repository {
-  const [chunks, names, documents, data] = [1, 2, 3, 4].map(() => randomBytes(32)) as [Buffer, Buffer, Buffer, Buffer];
-  const generations = new Map([documents, data].entries());
-  return { ...repository, sealing: { ...repository.sealing, keys: { chunks, names, generations, present: 1 } } };
 }
 
 export const holderOf = (operation: string, attempt = 1): Holder => ({

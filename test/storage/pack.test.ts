@@ -9,7 +9,7 @@ import type { PackRef } from '../../src/storage/pack.ts';
 import { ENTRY_BYTES, PackBuilder, packSeal, readEntry, readPackFooter } from '../../src/storage/pack.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { nameChunk } from '../../src/storage/sealing.ts';
-import { chunkOf, givenRepository, withKeys } from './given.ts';
+import { chunkOf, encrypted, givenRepository } from './given.ts';
 import type { ScriptedStore } from './scripted.ts';
 
 let store: ScriptedStore;
@@ -38,8 +38,8 @@ async function stored(all: readonly Buffer[]): Promise<{ pack: PackRef; entries:
 }
 
 describe.each(['plain', 'encrypted'])('a pack of a repository that is %s', (how) => {
-  beforeEach(() => {
-    if (how === 'encrypted') repository = withKeys(repository);
+  beforeEach(async () => {
+    if (how === 'encrypted') ({ store, repository } = await givenRepository(encrypted));
   });
 
   test('gives back every chunk, and its footer says what an index would', async () => {

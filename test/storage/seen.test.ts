@@ -40,10 +40,27 @@ test('a root below the highest that was seen is refused, and not remembered', as
   const refusal = {
     code: 'RolledBack',
     message: expect.stringContaining('memory is at root 1, but root 3'),
-    hint: expect.stringContaining(repository.parameters.id),
+    hint: expect.stringContaining('homarus accept-rollback'),
   };
   await expect(check(former)).rejects.toMatchObject(refusal);
   await expect(check(former)).rejects.toMatchObject(refusal);
+});
+
+test('a root that was put back is believed when that was asked for, and what comes after it is checked again', async () => {
+  await check(present);
+  const seen = new SeenRoots(directory);
+  await expect(seen.refuseOlder(repository, former)).rejects.toMatchObject({ code: 'RolledBack' });
+  expect(await seen.accept(repository, former)).toBe(present.root.number);
+  expect(await seen.accept(repository, former)).toBeUndefined();
+  await check(former);
+  await check(present);
+  await expect(check(former)).rejects.toMatchObject({ code: 'RolledBack' });
+});
+
+test('who only looks in refuses what is older, and remembers nothing', async () => {
+  const seen = new SeenRoots(directory);
+  await seen.refuseOlder(repository, present);
+  await check(former);
 });
 
 test('another root with the number that was seen is refused', async () => {

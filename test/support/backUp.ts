@@ -86,7 +86,13 @@ export async function backUp(repository: Repository, context: JobContext, option
     for (const { node: id, list } of plan.wanted) {
       const node = nodes.find((one) => one.id === id)!;
       const work = workDirectory(node.stateDir, { operation, epoch });
-      uploads.push(await upload(asNode, { node: id, operation, epoch, wanted: list, workDirectory: work }, context));
+      uploads.push(
+        await upload(
+          asNode,
+          { node: id, operation, epoch, wanted: list, stateDir: node.stateDir, workDirectory: work },
+          context,
+        ),
+      );
     }
     await options.beforeCommit?.();
     const commit = {

@@ -25,9 +25,8 @@ export const extract: Spec<
   ],
   example: 'homarus extract latest --node db1 --to /tmp/db1',
   async run(context, { node, to, path = [], storage, verifyExisting = false }, wanted) {
-    const { name: backup } = findBackup(await context.reading(storage, { anyCluster: true }), wanted, {
-      nodes: [node],
-    });
+    const reading = await context.reading(storage, { anyCluster: true });
+    const { name: backup } = findBackup(reading, wanted, { nodes: [node] });
     const { compression, parallelism } = await context.config();
     const view = progressView(context.terminal, context.output.json);
     const started = context.now().toISOString();
@@ -37,6 +36,7 @@ export const extract: Spec<
         storage: await context.storage(storage),
         cluster: undefined,
         repository: undefined,
+        unlocked: reading.repository.unlocked,
         level: compression.level,
         ...parallelism,
         backup,

@@ -1,0 +1,155 @@
+import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
+import { promisify } from 'node:util';
+import { HomarusError } from '../domain/errors.ts';
+import { derive, KEY_BYTES } from './sealing.ts';
+import type { Secret } from './secret.ts';
+
+/**
+ * A key slot: the master key of a repository, wrapped by a passphrase or a key file. docs/format.md, section 7. Readable by
+ * whoever reads the storage, so it tells nothing but how the secret is stretched.
+ */
+export interface KeySlot {
+  version: 1;
+  kdf: ScryptCost & { name: 'scrypt' | 'hkdf-sha256'; salt: string };
+  /** AES-256-GCM of master key and hash of `repository.json`, hex. */
+  wrapped: string;
+  /** AES-256-GCM of what people say of it, under the master key, hex. */
+  about: string;
+}
+
+/** Of scrypt (RFC 7914). */
+export interface ScryptCost {
+  n?: number;
+  r?: number;
+  p?: number;
+}
+
+/** What people want to know of a slot. */
+export interface SlotNote {
+  label: string;
+  by: string;
+  at: string;
+}
+
+/** What a slot holds: 32 bytes each. */
+export interface SlotContent {
+  master: Buffer;
+  /** Hash of `repository.json`. */
+  parameters: Buffer;
+}
+
+/** Which slot of which repository: what its ciphertexts are bound to. */
+export interface SlotPlace {
+  /** Hex. */
+  repository: string;
+  key: string;
+}
+
+/** OWASP's first choice for scrypt: 128 MiB of memory, half a second on one core. */
+export const SCRYPT_COST = { n: 2 ** 17, r: 8, p: 1 } as const;
+/** A slot that asks for more is not honoured: whoever writes to the storage must not exhaust us. */
+const MOST_N = 2 ** 20;
+const MOST_R = 32;
+const MOST_P = 16;
+const SALT_BYTES = 32;
+const TAG_BYTES = 16;
+const CIPHER = 'aes-256-gcm';
+/** Each key that it is used with seals one thing. */
+const NONCE = Buffer.alloc(12);
+
+export async function makeSlot(
+  place: SlotPlace,
+  secret: Secret,
+  content: SlotContent,
+  note: SlotNote,
+  cost: ScryptCost = SCRYPT_COST,
+): Promise<KeySlot> {
+  const salt = randomBytes(SALT_BYTES);
+  const name = secret.kind === 'passphrase' ? 'scrypt' : 'hkdf-sha256';
+  const kdf: KeySlot['kdf'] = { name, ...(name === 'scrypt' ? cost : {}), salt: salt.toString('hex') };
+  const wrapped = encrypt(await stretch(kdf, secret), place, Buffer.concat([content.master, content.parameters]));
+  const about = encrypt(noteKey(content.master, kdf), place, Buffer.from(JSON.stringify(note)));
+  return { version: 1, kdf, wrapped: wrapped.toString('hex'), about: about.toString('hex') };
+}
+
+/** What is in the slot; undefined when the secret does not open it. */
+export async function openSlot(place: SlotPlace, slot: KeySlot, secret: Secret): Promise<SlotContent | undefined> {
+  if (slotKind(slot) !== secret.kind) return undefined;
+  const content = decrypt(await stretch(slot.kdf, secret), place, slot.wrapped);
+  if (content?.length !== 2 * KEY_BYTES) return undefined;
+  return { master: content.subarray(0, KEY_BYTES), parameters: content.subarray(KEY_BYTES) };
+}
+
+/** Undefined when it is no slot of the repository with this master key. */
+export function readSlotNote(place: SlotPlace, { kdf, about }: KeySlot, master: Uint8Array): SlotNote | undefined {
+  const note = decrypt(noteKey(master, kdf), place, about);
+  return note && (JSON.parse(note.toString('utf8')) as SlotNote);
+}
+
+export const slotKind = ({ kdf }: KeySlot): Secret['kind'] => (kdf.name === 'scrypt' ? 'passphrase' : 'keyFile');
+
+/** `ObjectDamaged` for what is no slot, `RepositoryIncompatible` for one of a newer version. */
+export function parseSlot({ key }: SlotPlace, stored: Buffer): KeySlot {
+  let slot: KeySlot | undefined;
+  try {
+    slot = JSON.parse(stored.toString('utf8')) as KeySlot;
+  } catch {
+    // It is refused below.
+  }
+  if (slot?.version !== undefined && slot.version !== 1) {
+    throw new HomarusError(
+      'RepositoryIncompatible',
+      `${key} has version ${slot.version}; this homarus reads version 1`,
+    );
+  }
+  const { kdf, wrapped, about } = slot ?? {};
+  const texts = [kdf?.salt, wrapped, about];
+  const { n = 0, r = 0, p = 0 } = kdf?.name === 'hkdf-sha256' ? { n: 2, r: 1, p: 1 } : (kdf ?? {});
+  const whole =
+    [n, r, p].every((cost) => Number.isInteger(cost) && cost > 0) && n > 1 && Number.isInteger(Math.log2(n));
+  const known = kdf?.name === 'scrypt' || kdf?.name === 'hkdf-sha256';
+  if (!slot || !known || !whole || !texts.every((text) => typeof text === 'string' && /^([0-9a-f]{2})+$/.test(text))) {
+    throw new HomarusError('ObjectDamaged', `${key} is damaged: it is not a key slot`);
+  }
+  if (n > MOST_N || r > MOST_R || p > MOST_P) {
+    throw new HomarusError('ObjectDamaged', `${key} is damaged: it asks for scrypt with N=${n}, r=${r}, p=${p}`);
+  }
+  return slot;
+}
+
+async function stretch(kdf: KeySlot['kdf'], { bytes }: Secret): Promise<Buffer> {
+  const salt = Buffer.from(kdf.salt, 'hex');
+  if (kdf.name === 'hkdf-sha256') return derive(bytes, salt, 'key file');
+  const { n, r, p } = kdf as Required<ScryptCost>;
+  // What scrypt takes, and a little.
+  const maxmem = 128 * r * (n + p + 1) + 1024 * 1024;
+  return (await promisify<Buffer, Buffer, number, object, Buffer>(scrypt)(bytes, salt, KEY_BYTES, {
+    N: n,
+    r,
+    p,
+    maxmem,
+  })) as Buffer;
+}
+
+const noteKey = (master: Uint8Array, { salt }: KeySlot['kdf']): Buffer =>
+  derive(master, Buffer.from(salt, 'hex'), 'key slot note');
+
+const contextOf = ({ repository, key }: SlotPlace): Buffer =>
+  Buffer.concat([Buffer.from(repository, 'hex'), Buffer.from(key, 'latin1')]);
+
+function encrypt(key: Buffer, place: SlotPlace, content: Buffer): Buffer {
+  const cipher = createCipheriv(CIPHER, key, NONCE).setAAD(contextOf(place));
+  return Buffer.concat([cipher.update(content), cipher.final(), cipher.getAuthTag()]);
+}
+
+function decrypt(key: Buffer, place: SlotPlace, hex: string): Buffer | undefined {
+  const stored = Buffer.from(hex, 'hex');
+  if (stored.length < TAG_BYTES) return undefined;
+  const end = stored.length - TAG_BYTES;
+  const decipher = createDecipheriv(CIPHER, key, NONCE).setAAD(contextOf(place)).setAuthTag(stored.subarray(end));
+  try {
+    return Buffer.concat([decipher.update(stored.subarray(0, end)), decipher.final()]);
+  } catch {
+    return undefined;
+  }
+}
