@@ -1,9 +1,8 @@
 import { HomarusError } from '../domain/errors.ts';
 import { LinkDirectory } from './linkDirectory.ts';
-import { restoreWork } from './restoreNode.ts';
 import { promoteRetained } from './retained.ts';
 import type { NodeSettings } from './settings.ts';
-import { dropWork, isAttempt, workDirectory } from './workDirectory.ts';
+import { dropWork, isAttempt, isRestore, workDirectory } from './workDirectory.ts';
 
 export interface FinishArgs {
   node: NodeSettings;
@@ -22,7 +21,7 @@ export function finish({ node, operation, committed }: FinishArgs): void {
     }
     new LinkDirectory(node.id, root).drop(operation);
   }
-  dropWork(stateDir, (name) => isAttempt(name, operation) || name === restoreWork(operation));
+  dropWork(stateDir, (name) => isAttempt(name, operation) || isRestore(name, operation));
 }
 
 /** A backup's id begins with the epoch of the attempt that made it. */

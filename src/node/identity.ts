@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { HomarusError, noSpaceAt } from '../domain/errors.ts';
 import { readState, writeState } from './stateFile.ts';
+import { namesIn } from './workDirectory.ts';
 
 /** Who a node's worker is: the incarnation of its state, and that one process alone works on it. */
 
@@ -36,7 +37,7 @@ interface ProcessEntry {
 export function claimStateDir(stateDir: string, node: string): () => void {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const path = join(stateDir, 'process.json');
-  const mine: ProcessEntry = { pid: process.pid, started: startOf(process.pid), host: hostname() };
+  const mine = thisProcess();
   const aside = `${path}.${process.pid}`;
   try {
     writeFileSync(aside, JSON.stringify(mine), { mode: 0o600 });
@@ -66,6 +67,23 @@ export function claimStateDir(stateDir: string, node: string): () => void {
     if (readState<ProcessEntry>(path)?.pid === process.pid) rmSync(path, { force: true });
   };
 }
+
+/**
+ * A directory below `base` for the temporary files of this process alone; what dead processes of this machine left there
+ * is removed.
+ */
+export function processDirectory(base: string, own = thisProcess()): string {
+  for (const name of namesIn(base)) {
+    const [, pid, started, host] = /^(\d+)-(\w*)-(.+)$/.exec(name) ?? [];
+    if (pid === undefined || started === undefined || host !== hostname()) continue;
+    if (!lives({ pid: Number(pid), started, host })) rmSync(join(base, name), { recursive: true, force: true });
+  }
+  const directory = join(base, `${own.pid}-${own.started}-${own.host}`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return directory;
+}
+
+const thisProcess = (): ProcessEntry => ({ pid: process.pid, started: startOf(process.pid), host: hostname() });
 
 /** Removes a dead process's entry, and only that: a third process may have replaced it since it was read. */
 function setAside(path: string, stale: ProcessEntry | undefined, taken: string): void {

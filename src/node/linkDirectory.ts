@@ -1,10 +1,10 @@
-import { linkSync, mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, rmdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import type { BytePath } from './bytePath.ts';
 import { toBytePath } from './bytePath.ts';
 import type { DataRoot } from './settings.ts';
-import { isAttempt, namesIn } from './workDirectory.ts';
+import { isAttempt, isRestore, namesIn } from './workDirectory.ts';
 
 const PER_SHARD = 1_000;
 
@@ -58,23 +58,26 @@ export class LinkDirectory {
     }
   }
 
-  /** Removes the links of killed processes: of all attempts but those of the operation `keep`, which may go on. */
+  /** Removes what killed processes left: that of all operations but `keep`, which may go on. */
   dropLeftovers(keep?: string): void {
-    for (const name of namesIn(this.#root.linkDir)) {
-      if (isAttempt(name) && !(keep !== undefined && isAttempt(name, keep))) this.#remove(name);
-    }
+    this.#dropWhere((name) => keep === undefined || !(isAttempt(name, keep) || isRestore(name, keep)));
   }
 
-  /** Removes the links of all attempts of an operation. */
+  /** Removes the links of all attempts of an operation, and what it was about to restore. */
   drop(operation: string): void {
-    for (const name of namesIn(this.#root.linkDir)) {
-      if (isAttempt(name, operation)) this.#remove(name);
-    }
+    this.#dropWhere((name) => isAttempt(name, operation) || isRestore(name, operation));
   }
 
   /** Links for the attempt of this name (`attemptName`). */
   open(attempt: string): AttemptLinks {
     return new AttemptLinks(toBytePath(join(this.#root.linkDir, attempt)));
+  }
+
+  #dropWhere(which: (name: string) => boolean): void {
+    for (const name of namesIn(this.#root.linkDir)) {
+      if (isAttempt(name) && which(name)) this.#remove(name);
+      else if (isRestore(name) && which(name)) rmSync(join(this.#root.linkDir, name), { recursive: true, force: true });
+    }
   }
 
   /** Two levels of our own making; what else stands there is not ours and keeps its directory. */

@@ -15,8 +15,8 @@ import type { BytePath } from './bytePath.ts';
 import { fileAt, toBytePath } from './bytePath.ts';
 import type { RestoreRoot } from './compareTarget.ts';
 import { seconds } from './place.ts';
+import { isRestore, restoreName } from './workDirectory.ts';
 
-const PREFIX = 'restore-';
 const MARK = 'restoring';
 
 /** Absolute paths. */
@@ -55,9 +55,9 @@ export class RestoreArea {
       throw new HomarusError('DifferentFileSystem', `${this.#linkDir} is on another file system than ${root}`);
     }
     for (const name of readdirSync(this.#linkDir)) {
-      if (name.startsWith(PREFIX)) rmSync(join(this.#linkDir, name), { recursive: true, force: true });
+      if (isRestore(name)) rmSync(join(this.#linkDir, name), { recursive: true, force: true });
     }
-    this.#temporary = join(this.#linkDir, PREFIX + operation.replace(/[^\w.-]/g, '_'));
+    this.#temporary = join(this.#linkDir, restoreName(operation));
     mkdirSync(this.#temporary, { mode: 0o700 });
     this.afterCrash = this.#mark();
     this.root = {

@@ -12,6 +12,7 @@ import { areaOf } from './restoreArea.ts';
 import { restoreTrees } from './restorer.ts';
 import { basesOf, compileSelection } from './select.ts';
 import type { NodeSettings } from './settings.ts';
+import { restoreName } from './workDirectory.ts';
 
 export interface RestoreSource {
   /** Name of the backup, and of the node in it. */
@@ -39,15 +40,12 @@ export async function restoreNode(
 ): Promise<RestoreReceipt> {
   const { node, to } = input;
   const places = (source: ManifestNode): AreaPlace[] => (to === null ? placesOf(source, node) : placesIn(source, to));
-  const workDirectory = join(node.stateDir, 'work', restoreWork(input.operation));
+  const workDirectory = join(node.stateDir, 'work', restoreName(input.operation));
   const exclude = to === null ? (input.exclude ?? []) : [];
   const seen = new SeenRoots(node.stateDir);
   const from = { ...input, exclude, workDirectory, places, seen };
   return { node: node.id, ...(await restoreFrom(repository, from, context)) };
 }
-
-/** The name of an operation's work directory. */
-export const restoreWork = (operation: string): string => `restore-${operation.replace(/[^\w.-]/g, '_')}`;
 
 /** The same with the places to be chosen when the backup's roots are known. */
 export async function restoreFrom(

@@ -1,9 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { noSpaceAt } from '../domain/errors.ts';
+import { namesIn } from './workDirectory.ts';
 
-/** Small JSON files of a state directory: whole or not there, whatever is killed. `NoSpace` names the one that found none. */
+/**
+ * Small JSON files of a state directory: whole or not there, whatever is killed; each has one writer at a time. `NoSpace`
+ * names the one that found none.
+ */
 
 export function readState<T>(path: string): T | undefined {
   let text: string;
@@ -23,6 +27,7 @@ export function readState<T>(path: string): T | undefined {
 
 export function writeState(path: string, state: unknown): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  dropAsides(path);
   const aside = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     const file = openSync(aside, 'wx', 0o600);
@@ -36,5 +41,13 @@ export function writeState(path: string, state: unknown): void {
   } catch (error) {
     rmSync(aside, { force: true });
     throw noSpaceAt(path, error) ?? error;
+  }
+}
+
+/** What killed writers left. */
+function dropAsides(path: string): void {
+  const own = basename(path);
+  for (const name of namesIn(dirname(path))) {
+    if (name.startsWith(own) && /^\.[0-9a-f]{12}$/.test(name.slice(own.length))) rmSync(join(dirname(path), name));
   }
 }

@@ -20,6 +20,16 @@ export function isAttempt(name: string, operation?: string): boolean {
   return match !== null && (operation === undefined || match[1] === operation);
 }
 
+const RESTORE = 'restore-';
+
+/** The name of what a restore needs for its time: plan, and files on their way to their places. */
+export const restoreName = (operation: string): string => RESTORE + operation.replace(/[^\w.-]/g, '_');
+
+/** True for a name that `restoreName` made, of this operation when one is given. */
+export function isRestore(name: string, operation?: string): boolean {
+  return operation === undefined ? name.startsWith(RESTORE) : name === restoreName(operation);
+}
+
 export function workDirectory(stateDir: string, attempt: OperationRef): string {
   return join(stateDir, 'work', attemptName(attempt));
 }

@@ -12,6 +12,8 @@ const DEFAULT_MEMORY = 64 * 1024 * 1024;
 /** Of the sort itself, bytes for each record. */
 const SORT_BYTES = 16;
 const RUN_BATCH_BYTES = BATCH_BYTES / 4;
+/** Memory is taken as records come: most lists are short. */
+const FIRST_BYTES = 64 * 1024;
 
 export interface SorterOptions extends RecordShape {
   /** For runs that do not fit in memory; made when needed, removed by `close` if it was not there before. */
@@ -33,7 +35,8 @@ interface Run {
 export class RecordSorter {
   readonly #shape: RecordShape;
   readonly #directory: string;
-  readonly #held: Buffer;
+  readonly #mostBytes: number;
+  #held: Buffer;
   #heldBytes = 0;
   readonly #runs: Run[] = [];
   #madeDirectory = false;
@@ -42,12 +45,16 @@ export class RecordSorter {
     this.#shape = shape;
     this.#directory = directory;
     const fit = Math.floor(memoryBytes / (shape.recordBytes + SORT_BYTES));
-    this.#held = Buffer.allocUnsafeSlow(Math.max(1, fit) * shape.recordBytes);
+    this.#mostBytes = Math.max(1, fit) * shape.recordBytes;
+    this.#held = Buffer.allocUnsafeSlow(Math.min(wholeRecords(FIRST_BYTES, shape.recordBytes), this.#mostBytes));
   }
 
   /** Copies the record. */
   add(record: Buffer): void {
-    if (this.#heldBytes === this.#held.length) this.#spill();
+    if (this.#heldBytes === this.#held.length) {
+      if (this.#held.length < this.#mostBytes) this.#grow();
+      else this.#spill();
+    }
     record.copy(this.#held, this.#heldBytes, 0, this.#shape.recordBytes);
     this.#heldBytes += this.#shape.recordBytes;
   }
@@ -68,6 +75,12 @@ export class RecordSorter {
     } catch {
       // Somebody else uses it, too.
     }
+  }
+
+  #grow(): void {
+    const larger = Buffer.allocUnsafeSlow(Math.min(2 * this.#held.length, this.#mostBytes));
+    this.#held.copy(larger);
+    this.#held = larger;
   }
 
   #spill(): void {

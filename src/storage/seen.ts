@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HomarusError, noSpaceAt } from '../domain/errors.ts';
 import type { Repository } from './repository.ts';
@@ -71,14 +71,20 @@ export class SeenRoots {
   }
 
   async #write(id: string, seen: Seen): Promise<void> {
-    const aside = join(this.#directory, `.${id}-${randomUUID()}`);
+    const prefix = `.${id}-`;
+    const aside = join(this.#directory, `${prefix}${randomUUID()}`);
     try {
       await mkdir(this.#directory, { recursive: true });
       await writeFile(aside, JSON.stringify(seen), { flush: true });
       await rename(aside, this.#path(id));
     } catch (error) {
+      // Another process was first, and swept our file with those that killed ones left: what it remembers is as good.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       await rm(aside, { force: true });
       throw noSpaceAt(this.#path(id), error) ?? error;
+    }
+    for (const name of await readdir(this.#directory)) {
+      if (name.startsWith(prefix)) await rm(join(this.#directory, name), { force: true });
     }
   }
 }

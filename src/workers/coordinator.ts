@@ -1,9 +1,10 @@
-import { mkdirSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCoordinatorActivities } from '../activities/coordinator.ts';
 import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
+import { processDirectory } from '../node/identity.ts';
 import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
 import type { Repositories } from './settings.ts';
@@ -17,8 +18,7 @@ export async function runCoordinator(
   repositories: Repositories,
   stop: AbortSignal,
 ): Promise<void> {
-  const directory = join(config.dataDir, 'work');
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const directory = processDirectory(join(config.dataDir, 'work'));
   const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock, directory });
   try {
     const worker = await serving.worker({
@@ -41,5 +41,6 @@ export async function runCoordinator(
     await runWorkers([worker], stop);
   } finally {
     await serving.close();
+    rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -290,10 +290,12 @@ test('our own links and state are never part of a backup, and nothing of them is
   expect(readdirSync(target.roots[0]!.path)).not.toContain('state');
 });
 
-test('links that a killed process left are taken away by the next snapshot', async () => {
+test('links and half restored files that a killed process left are taken away by the next snapshot', async () => {
   makeTree(root(), { a: file(3_000) });
   mkdirSync(at('.homarus', '7-backup-killed', '000'), { recursive: true });
   writeFileSync(at('.homarus', '7-backup-killed', '000', '1'), 'x');
+  mkdirSync(at('.homarus', 'restore-killed'));
+  writeFileSync(at('.homarus', 'restore-killed', '1'), 'half a file');
   await backUp(repository, jobs.context, { nodes: [node] });
   expect(readdirSync(at('.homarus'))).toEqual([]);
 });

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { claimStateDir, incarnationOf } from '../../src/node/identity.ts';
+import { claimStateDir, incarnationOf, processDirectory } from '../../src/node/identity.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -60,4 +60,25 @@ describe('the incarnation of a node', () => {
     rmSync(state, { recursive: true });
     expect(incarnationOf(state, [])).not.toBe(incarnation);
   });
+});
+
+test('the temporary files of dead processes are removed, those of living ones and of other machines are not', () => {
+  const own = processDirectory(directory);
+  const left = { pid: process.pid, started: 'before', host: hostname() };
+  writeFileSync(join(processDirectory(directory, left), 'spool'), 'x');
+  const elsewhere = processDirectory(directory, { ...left, host: 'elsewhere' });
+  expect(processDirectory(directory)).toBe(own);
+  expect(
+    readdirSync(directory)
+      .map((name) => join(directory, name))
+      .sort(),
+  ).toEqual([own, elsewhere].sort());
+});
+
+test('what a killed writer of a state left is removed by the next one', () => {
+  const aside = join(directory, 'incarnation.json.0123456789ab');
+  const other = join(directory, 'incarnation.json.bak');
+  for (const path of [aside, other]) writeFileSync(path, '{');
+  incarnationOf(directory, []);
+  expect(readdirSync(directory).sort()).toEqual(['incarnation.json', 'incarnation.json.bak']);
 });

@@ -76,3 +76,12 @@ test('a file that a crash cut short is as good as none', async () => {
   await writeFile(join(directory, 'seen', `${repository.parameters.id}.json`), '{"num');
   await check(former);
 });
+
+test('what a killed process was about to remember is removed by the next one, and another one does not mind', async () => {
+  const seen = join(directory, 'seen');
+  const { id } = repository.parameters;
+  await check(former);
+  await writeFile(join(seen, `.${id}-killed`), '{');
+  await Promise.all(Array.from({ length: 8 }, () => check(present)));
+  expect(await readdir(seen)).toEqual([`${id}.json`]);
+});
