@@ -20,6 +20,8 @@ export class ScriptedStore implements ObjectStore {
   readonly description = 'memory';
   readonly objects = new Map<string, { body: Buffer; modified: number }>();
   readonly calls: Call[] = [];
+  /** Grows with every change of the objects by a call. */
+  changes = 0;
   /** Keys that an object lock holds back. */
   readonly retained = new Set<string>();
   clock = 1_700_000_000_000;
@@ -41,11 +43,9 @@ export class ScriptedStore implements ObjectStore {
     checkKey(key);
     return this.#call('create', key, async () => {
       options.signal?.throwIfAborted();
-      const parts: Uint8Array[] = [];
-      if (body instanceof Uint8Array) parts.push(body);
-      else for await (const part of body) parts.push(Buffer.from(part));
+      const whole = Buffer.from(await wholeOf(body));
       if (this.objects.has(key)) return 'exists';
-      this.put(key, Buffer.concat(parts));
+      this.put(key, whole);
       return 'created';
     });
   }
@@ -83,6 +83,7 @@ export class ScriptedStore implements ObjectStore {
     return this.#call('remove', keys[0] as string, () => {
       const retained = keys.filter((key) => this.retained.has(key));
       for (const key of keys) if (!this.retained.has(key)) this.objects.delete(key);
+      this.changes++;
       return { retained };
     });
   }
@@ -102,6 +103,7 @@ export class ScriptedStore implements ObjectStore {
 
   put(key: string, body: Buffer): void {
     this.objects.set(key, { body, modified: this.clock });
+    this.changes++;
   }
 
   keys(prefix: string): string[] {
@@ -121,3 +123,11 @@ export class ScriptedStore implements ObjectStore {
 }
 
 export const unreachable = (): HomarusError => new HomarusError('StoreUnreachable', 'memory does not answer');
+
+/** A body that is a stream can be had only once, and only while who sends it lives. */
+export async function wholeOf(body: Uint8Array | AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  if (body instanceof Uint8Array) return body;
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(Buffer.from(part));
+  return Buffer.concat(parts);
+}

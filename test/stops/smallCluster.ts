@@ -1,0 +1,391 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createControlActivities } from '../../src/activities/control.ts';
+import { createCoordinatorActivities } from '../../src/activities/coordinator.ts';
+import type { Liveness } from '../../src/activities/liveness.ts';
+import type { NodeJobs } from '../../src/activities/node.ts';
+import { createNodeActivities } from '../../src/activities/node.ts';
+import { keys } from '../../src/domain/documents.ts';
+import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
+import { finish } from '../../src/node/finish.ts';
+import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
+import type { JobContext } from '../../src/node/job.ts';
+import { NodeLease } from '../../src/node/lease.ts';
+import type { WorkPool } from '../../src/node/pool.ts';
+import { restoreNode } from '../../src/node/restoreNode.ts';
+import type { NodeSettings } from '../../src/node/settings.ts';
+import { snapshot } from '../../src/node/snapshot.ts';
+import { tasks } from '../../src/node/tasks.ts';
+import { upload } from '../../src/node/uploader.ts';
+import { workDirectory } from '../../src/node/workDirectory.ts';
+import { createRepository } from '../../src/storage/create.ts';
+import { ledTo } from '../../src/storage/garbage.ts';
+import type { ObjectStore } from '../../src/storage/objectStore.ts';
+import { markPacks } from '../../src/storage/references.ts';
+import type { Repository, RepositoryParameters } from '../../src/storage/repository.ts';
+import { presentRoot } from '../../src/storage/roots.ts';
+import { SeenRoots } from '../../src/storage/seen.ts';
+import { prepareRoots } from '../../src/workers/nodeJobs.ts';
+import { givenNode } from '../support/backUp.ts';
+import type { Tree } from '../support/trees.ts';
+import { compareTrees, makeTree } from '../support/trees.ts';
+import type { Life } from './life.ts';
+
+/** A cluster of two nodes small enough to be stopped thousands of times: its processes, without Temporal, in one. */
+
+const parameters: Pick<RepositoryParameters, 'chunker' | 'pack'> = {
+  chunker: { kind: 'fixed', size: 16_384, minimum: 4_096, inline: 128 },
+  pack: { size: 40_000, block: 16_384 },
+};
+export const TTL = 60_000;
+
+const file = (size: number, seed: number) => ({ type: 'file' as const, size, seed, mode: 0o644 });
+const common: Tree = {
+  big: file(70_001, 1),
+  inline: file(100, 2),
+  dir: { type: 'directory', mode: 0o755, entries: { a: file(5_000, 3), moved: file(3_000, 4), gone: file(2_500, 5) } },
+  twin: file(6_000, 6),
+  'twin-2': { type: 'hardlink' },
+  link: { type: 'symlink', target: 'big' },
+};
+const trees: Record<string, Tree> = {
+  n1: { ...common, own: file(20_000, 7) },
+  n2: { ...common, own: file(9_000, 8), 'own-2': file(30_000, 9) },
+};
+
+/** What a node's root holds in each generation: the first is made, each other one by edits. */
+export const generations = ['g1', 'g2', 'g3'] as const;
+export type Generation = (typeof generations)[number];
+
+const edits: Record<Generation, (root: string) => void> = {
+  g1: () => undefined,
+  g2(root) {
+    appendFileSync(join(root, 'big'), Buffer.alloc(9_000, 'grown'));
+    writeFileSync(join(root, 'new'), Buffer.alloc(12_000, `new on ${root.split('/').at(-1)}`));
+    rmSync(join(root, 'dir', 'gone'));
+    renameSync(join(root, 'dir', 'moved'), join(root, 'moved'));
+    chmodSync(join(root, 'dir'), 0o750);
+  },
+  g3(root) {
+    rmSync(join(root, 'big'));
+    writeFileSync(join(root, 'own'), Buffer.alloc(20_000, 'other'));
+  },
+};
+
+/** Goes from one generation to the next, with times that do not depend on when. */
+function edit(root: string, generation: Generation): void {
+  edits[generation](root);
+  const time = 1_650_000_000 + generations.indexOf(generation);
+  for (const name of ['big', 'new', 'own', 'dir', '.']) {
+    try {
+      utimesSync(join(root, name), time, time);
+    } catch {
+      // Not in this generation.
+    }
+  }
+}
+
+/** What the nodes hold in each generation, made once, to compare with. */
+export function makePristine(base: string): void {
+  for (const node of Object.keys(trees)) {
+    let former: string | undefined;
+    for (const generation of generations) {
+      const root = pristineOf(base, generation, node);
+      mkdirSync(join(root, '..'), { recursive: true });
+      if (former) execFileSync('cp', ['-a', former, root]);
+      else makeTree(root, trees[node]!);
+      // A node's root has its link directory; that one came is no change of the root.
+      mkdirSync(join(root, '.homarus'), { recursive: true, mode: 0o700 });
+      edit(root, generation);
+      former = root;
+    }
+  }
+}
+
+const pristineOf = (base: string, generation: Generation, node: string): string =>
+  join(base, 'pristine', generation, node);
+
+/** Answers of the steps of an operation that ended: as Temporal's history, they survive every process. */
+export type History = Map<string, unknown>;
+
+const noSignal = new AbortController().signal;
+/** Temporal, to an activity: nobody is cancelled here. */
+const liveness = { run: (_: unknown, body: (signal: AbortSignal) => unknown) => body(noSignal) } as unknown as Liveness;
+
+export class SmallCluster {
+  readonly #base: string;
+  readonly #directory: string;
+  readonly #open: (life: Life | undefined) => ObjectStore;
+  readonly nodes: NodeSettings[];
+  #repository!: Repository;
+  #hours = 0;
+  #operations = 0;
+  #starts = 0;
+
+  /** `base` holds the pristine trees, `directory` is the cluster's own; `open` opens the storage for a life. */
+  constructor(base: string, directory: string, open: (life: Life | undefined) => ObjectStore) {
+    this.#base = base;
+    this.#directory = directory;
+    this.#open = open;
+    this.nodes = Object.keys(trees).map((id) => givenNode(directory, id));
+  }
+
+  async init(): Promise<void> {
+    const { repository } = await createRepository(this.#open(undefined), { cluster: 'east', ...parameters });
+    this.#repository = repository;
+    for (const { id, roots } of this.nodes) {
+      rmSync(roots[0]!.path, { recursive: true });
+      execFileSync('cp', ['-a', pristineOf(this.#base, 'g1', id), roots[0]!.path]);
+    }
+  }
+
+  edit(generation: Generation): void {
+    for (const { roots } of this.nodes) edit(roots[0]!.path, generation);
+  }
+
+  /** What goes wrong with files: there are others, too many, too few. */
+  damage(): void {
+    for (const { roots } of this.nodes) {
+      const root = roots[0]!.path;
+      rmSync(join(root, 'dir'), { recursive: true });
+      writeFileSync(join(root, 'twin'), 'cut short');
+      writeFileSync(join(root, 'own'), Buffer.alloc(100, 'another'));
+      rmSync(join(root, 'link'));
+      mkdirSync(join(root, 'link'));
+      writeFileSync(join(root, 'link', 'extra'), 'in the way');
+      chmodSync(join(root, 'moved'), 0o600);
+    }
+  }
+
+  /** As when nobody did anything for longer than a lock lasts. */
+  pass(): void {
+    this.#hours++;
+  }
+
+  readonly now = (): number => Date.now() + this.#hours * 2 * TTL;
+
+  newAttempt(kind: AttemptId['kind'], operation = `${kind}-${++this.#operations}`): AttemptId {
+    const run = `${operation}/${++this.#operations}`;
+    return { operation, run, kind, by: 'test', since: new Date(this.now()).toISOString() };
+  }
+
+  repository(life?: Life): Repository {
+    const store = this.#open(life);
+    return { ...this.#repository, store: { ...bound(store), now: async () => this.now() } };
+  }
+
+  /** Starts all processes of the cluster. */
+  start(life: Life): Processes {
+    const repository = this.repository(life);
+    const settings: ClusterSettings = {
+      cluster: 'east',
+      storage: 'main',
+      nodes: this.nodes.map(({ id, az }) => ({ id, az })),
+      plugin: 'files',
+      lock: { ttl: TTL, refresh: 10_000, heartbeat: 30_000 },
+      attempts: 3,
+      allowMissing: 0,
+    };
+    // A process that is not this one: once it is stopped it does not live any more.
+    const process = { pid: 2 ** 30, started: `${++this.#starts}`, host: hostname() };
+    const directory = processDirectory(this.#coordinatorWork, process);
+    const coordinator = createCoordinatorActivities({
+      settings: () => settings,
+      retention: {},
+      repository: async () => repository,
+      liveness,
+      seen: new SeenRoots(join(this.#directory, 'coordinator')),
+      directory,
+      log: () => undefined,
+    });
+    return {
+      coordinator,
+      settings,
+      nodes: new Map(this.nodes.map((node) => [node.id, this.#startNode(node, repository)])),
+    };
+  }
+
+  #startNode(node: NodeSettings, repository: Repository) {
+    const context = contextOf();
+    const clocks = { monotonic: this.now, wall: this.now };
+    const lease = new NodeLease(node.stateDir, node.id, clocks);
+    prepareRoots({ ...node, host: '' } as never, lease.holder?.operation);
+    const incarnation = incarnationOf(
+      node.stateDir,
+      node.roots.map(({ linkDir }) => linkDir),
+    );
+    const attemptOf = ({ attempt, epoch }: StorageGrant) => ({ operation: attempt.operation, epoch });
+    const jobs: NodeJobs = {
+      snapshot: ({ storage }) =>
+        snapshot(
+          repository,
+          {
+            ...attemptOf(storage),
+            root: storage.root,
+            node,
+            host: 'test',
+            select: { include: [], exclude: [] },
+            onUnreadable: 'fail',
+          },
+          context,
+        ),
+      upload: ({ storage, wanted }) => {
+        const attempt = attemptOf(storage);
+        const work = workDirectory(node.stateDir, attempt);
+        return upload(
+          repository,
+          { ...attempt, node: node.id, stateDir: node.stateDir, wanted, workDirectory: work },
+          context,
+        );
+      },
+      restore: ({ backup, ...work }) => restoreNode(repository, { ...work, node, backup: backup.name }, context),
+    };
+    const deps = { node: node.id, host: 'test', incarnation, lease, liveness };
+    return {
+      lease,
+      work: createNodeActivities({ ...deps, jobs }),
+      control: createControlActivities({
+        ...deps,
+        refuseRivals: async () => undefined,
+        refreshMs: 10_000,
+        finish: async ({ operation }, committed) => finish({ node, operation, committed }),
+        log: () => undefined,
+      }),
+    };
+  }
+
+  get #coordinatorWork(): string {
+    return join(this.#directory, 'coordinator-work');
+  }
+
+  /** What is wrong: with a listed backup, or with what the root leads to. */
+  async faults(): Promise<string[]> {
+    const repository = this.repository();
+    const at = await presentRoot(repository);
+    const directory = join(this.#directory, 'verify');
+    const use = await markPacks(repository, at, at.root.backups, { directory });
+    const faults = use.missing > 0 ? [`${use.missing} chunks have no pack`] : [];
+    for (const { name, label } of at.root.backups) {
+      for (const node of this.nodes) {
+        const target = join(this.#directory, 'restored', node.id);
+        const roots = [{ ...node.roots[0]!, path: target, linkDir: join(target, '.homarus') }];
+        const stateDir = join(this.#directory, 'restored-state');
+        const input = { operation: 'check', node: { id: node.id, roots, stateDir }, backup: name, from: node.id };
+        try {
+          await restoreNode(repository, { ...input, paths: [], to: null, verifyExisting: false }, contextOf());
+          const pristine = pristineOf(this.#base, label as Generation, node.id);
+          faults.push(...compareTrees(pristine, target).map((text) => `${name} (${label}), ${node.id}: ${text}`));
+        } catch (error) {
+          faults.push(`${name} (${label}), ${node.id}: ${error}`);
+        }
+        rmSync(join(this.#directory, 'restored'), { recursive: true, force: true });
+      }
+    }
+    rmSync(join(this.#directory, 'restored-state'), { recursive: true, force: true });
+    return faults;
+  }
+
+  /** What differs between the roots and what they held when they were backed up. */
+  differences(generation: Generation): string[] {
+    return this.nodes.flatMap(({ id, roots }) =>
+      compareTrees(pristineOf(this.#base, generation, id), roots[0]!.path).map((text) => `${id}: ${text}`),
+    );
+  }
+
+  /** What nobody needs any more: in the storage, and beside the data on the machines. */
+  async garbage(): Promise<string[]> {
+    const repository = this.repository();
+    const { root } = await presentRoot(repository);
+    const led = await ledTo(repository, root);
+    const garbage: string[] = [];
+    for await (const { key } of repository.store.list('')) {
+      const known = key === 'repository.json' || key.startsWith('roots/') || key === keys.lease(root.epoch);
+      if (!known && !led.has(key)) garbage.push(key);
+    }
+    const expect = (directory: string, names: RegExp): void => {
+      for (const name of namesIn(directory)) if (!names.test(name)) garbage.push(join(directory, name));
+    };
+    expect(this.#coordinatorWork, new RegExp(`-${this.#starts}-`));
+    for (const name of namesIn(this.#coordinatorWork)) expect(join(this.#coordinatorWork, name), /^$/);
+    expect(join(this.#directory, 'coordinator'), /^seen$/);
+    expect(join(this.#directory, 'coordinator', 'seen'), /^\w{32}\.json$/);
+    for (const { stateDir, roots } of this.nodes) {
+      expect(roots[0]!.linkDir, /^(incarnation\.json|restoring)$/);
+      expect(stateDir, /^(incarnation\.json|lease\.json|work|retained|seen)$/);
+      expect(join(stateDir, 'work'), /^$/);
+      expect(join(stateDir, 'seen'), /^\w{32}\.json$/);
+      const retained = join(stateDir, 'retained', this.#repository.parameters.id);
+      const newest = root.backups.toSorted((a, b) => b.epoch - a.epoch)[0]!;
+      expect(retained, new RegExp(`^(data\\.json|data~${newest.id})$`));
+    }
+    return garbage.map((name) => name.replace(`${this.#directory}/`, ''));
+  }
+
+  remove(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+export interface Processes {
+  coordinator: ReturnType<typeof createCoordinatorActivities>;
+  settings: ClusterSettings;
+  nodes: Map<
+    string,
+    {
+      lease: NodeLease;
+      work: ReturnType<typeof createNodeActivities>;
+      control: ReturnType<typeof createControlActivities>;
+    }
+  >;
+}
+
+/** A job in the test's own thread, and its tasks in it, too: so their file calls belong to the life that asked. */
+function contextOf(): JobContext {
+  const run = async (name: string, args: unknown): Promise<unknown> => {
+    const task = tasks[name as keyof typeof tasks] as (args: unknown, context: unknown) => { result: unknown };
+    return task(args, { throwIfStopped: () => undefined }).result;
+  };
+  return {
+    signal: noSignal,
+    throwIfStopped: () => undefined,
+    progress: { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 },
+    at: () => undefined,
+    warn: () => undefined,
+    pool: { threads: 2, run } as unknown as WorkPool,
+  };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** An object with the same methods, that others may be put beside. */
+function bound(store: ObjectStore): ObjectStore {
+  return {
+    description: store.description,
+    create: store.create.bind(store),
+    overwrite: store.overwrite.bind(store),
+    read: store.read.bind(store),
+    stat: store.stat.bind(store),
+    list: store.list.bind(store),
+    remove: store.remove.bind(store),
+    removeUnfinished: store.removeUnfinished.bind(store),
+    now: store.now.bind(store),
+    close: store.close.bind(store),
+  };
+}
