@@ -29,6 +29,7 @@ export interface ClusterOptions {
   storage: 'files' | 's3';
   /** As in the configuration file. */
   lock?: Record<string, string>;
+  encryption?: Record<string, string>;
   more?: Record<string, unknown>;
   nodes?: string[];
 }
@@ -235,7 +236,7 @@ export class TestCluster {
   }
 
   #config(): object {
-    const { storage, lock, more } = this.#options;
+    const { storage, lock, encryption, more } = this.#options;
     const s3 = this.#s3;
     const main =
       storage === 'files' || !s3
@@ -252,7 +253,7 @@ export class TestCluster {
     return {
       cluster: 'east',
       temporal: { address: this.temporal.address },
-      storages: { main },
+      storages: { main: { ...main, ...(encryption ? { encryption } : {}) } },
       nodes: this.nodes.map((id, place) => ({ id, az: `az-${place + 1}`, root: this.root(id) })),
       dataDir: join(this.directory, 'state'),
       api: { port: this.#apiPort },
