@@ -10,7 +10,11 @@ import type {
   RestorePlan,
   RestoreRequest,
   SnapshotReceipt,
+  StagedList,
   StorageGrant,
+  VerifyPlan,
+  VerifyRequest,
+  VerifyResult,
 } from '../domain/operations.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
 import { compileSelection } from '../node/select.ts';
@@ -18,6 +22,7 @@ import { cleanUp } from '../storage/cleanUp.ts';
 import type { BackupCommit } from '../storage/commitBackup.ts';
 import { commitBackup } from '../storage/commitBackup.ts';
 import { acquireLock, refreshLock, releaseLock } from '../storage/lock.ts';
+import { noteDamage } from '../storage/noteDamage.ts';
 import { planBackup } from '../storage/planBackup.ts';
 import { planRestore } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
@@ -25,6 +30,9 @@ import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
 import type { SeenRoots } from '../storage/seen.ts';
 import { removeStaging } from '../storage/sweep.ts';
+import type { VerifyInput } from '../storage/verify.ts';
+import { verifyStored } from '../storage/verify.ts';
+import { rootToVerify } from '../storage/verifyObjects.ts';
 import type { Log } from '../telemetry.ts';
 import type { Liveness } from './liveness.ts';
 import { pause, toldToEnd } from './pause.ts';
@@ -174,6 +182,29 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const { repository, at } = await opened(settings.storage, signal, { anyCluster: true });
         return planRestore(repository, at, input.request, settings, { signal });
       }),
+
+    /** What a verify starts from; locks nothing. */
+    planVerify: (input: { request: VerifyRequest }): Promise<VerifyPlan> =>
+      alive(async (signal) => {
+        const settings = deps.settings(input.request.storage);
+        const repository = await deps.repository(settings.storage, { signal });
+        const at = await rootToVerify(repository, { signal });
+        await deps.seen.check(repository, at);
+        return { settings, repository: repository.parameters.id, root: at.root.number };
+      }),
+
+    /** Verifies all but packs, and says what the damage of all costs. */
+    verifyStored: (input: { storage: string; repository: string } & VerifyInput): Promise<VerifyResult> =>
+      alive(async (signal) =>
+        verifyStored(await deps.repository(input.storage, { id: input.repository, signal }), input, {
+          directory: deps.directory,
+          signal,
+        }),
+      ),
+
+    /** Makes the present root call damaged what was found; answers its number. */
+    noteDamage: (input: { grant: StorageGrant; nonce: string; report: StagedList }): Promise<number | null> =>
+      alive(async (signal) => noteDamage(await granted(input.grant, signal), input, { signal })),
 
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>

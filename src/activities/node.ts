@@ -4,6 +4,7 @@ import type {
   HeartbeatDetails,
   NodeGrant,
   NodeProgress,
+  PacksReceipt,
   RestoreReceipt,
   SnapshotReceipt,
   StagedList,
@@ -11,6 +12,7 @@ import type {
   UploadReceipt,
 } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
+import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import type { Liveness } from './liveness.ts';
 
 /** What the jobs of a node do, whoever asks; `workers/node.ts` makes them from the configuration. */
@@ -18,6 +20,7 @@ export interface NodeJobs {
   snapshot(work: { storage: StorageGrant }, run: JobRun): Promise<SnapshotReceipt>;
   upload(work: { storage: StorageGrant; wanted: StagedList }, run: JobRun): Promise<UploadReceipt>;
   restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
+  verifyPacks(work: VerifyWork, run: JobRun): Promise<PacksReceipt>;
 }
 
 export interface JobRun {
@@ -36,6 +39,12 @@ export interface RestoreWork {
   paths: string[];
   to: string | null;
   verifyExisting: boolean;
+}
+
+export interface VerifyWork extends VerifyPacksInput {
+  storageName: string;
+  /** Id of the repository in it. */
+  repository: string;
 }
 
 export interface NodeDeps {
@@ -64,23 +73,21 @@ export type NodeActivities = ReturnType<typeof createNodeActivities>;
 
 /** The long work of a node: it runs under the node's grant, and stops with it. */
 export function createNodeActivities(deps: NodeDeps) {
-  const underGrant = <T>(grant: NodeGrant, work: (run: JobRun) => Promise<T>): Promise<T> => {
+  const watched = <T>(work: (run: JobRun) => Promise<T>): Promise<T> => {
     let progress: NodeProgress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rate: 0, at: 'starting' };
+    const onProgress = (next: NodeProgress): void => {
+      progress = next;
+    };
     return deps.liveness.run(
       (): HeartbeatDetails => ({ v: 1, node: deps.node, progress }),
-      (cancelled) => {
-        refuseOtherMachine(grant, deps);
-        return deps.lease.run(grant, (ended) =>
-          work({
-            signal: AbortSignal.any([cancelled, ended]),
-            onProgress(next) {
-              progress = next;
-            },
-          }),
-        );
-      },
+      (signal) => work({ signal, onProgress }),
     );
   };
+  const underGrant = <T>(grant: NodeGrant, work: (run: JobRun) => Promise<T>): Promise<T> =>
+    watched((run) => {
+      refuseOtherMachine(grant, deps);
+      return deps.lease.run(grant, (ended) => work({ ...run, signal: AbortSignal.any([run.signal, ended]) }));
+    });
   return {
     snapshotNode: (input: { grant: NodeGrant; storage: StorageGrant }): Promise<SnapshotReceipt> =>
       underGrant(input.grant, (run) => deps.jobs.snapshot({ storage: input.storage }, run)),
@@ -95,5 +102,8 @@ export function createNodeActivities(deps: NodeDeps) {
         const { grant, storage: _, ...work } = input;
         return deps.jobs.restore({ ...work, operation: grant.attempt.operation }, run);
       }),
+
+    /** Reads the storage alone, so it takes no part of the lock. */
+    verifyPacks: (input: VerifyWork): Promise<PacksReceipt> => watched((run) => deps.jobs.verifyPacks(input, run)),
   };
 }

@@ -15,11 +15,12 @@ import { api, coordinator, node, run } from './commands/serve.ts';
 import { init } from './commands/setup.ts';
 import { status } from './commands/status.ts';
 import { demo, dev } from './commands/tryOut.ts';
+import { verify } from './commands/verify.ts';
 
 /** All commands, in the order of the help. */
 export const commands: readonly Group[] = [
   { heading: 'Try it:', commands: [demo, dev] },
-  { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, lock, unlock, follow, cancel] },
+  { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, verify, lock, unlock, follow, cancel] },
   { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
   { heading: 'The cluster:', commands: [init, configCommands, status, keyCommands, acceptRollback] },
   { heading: 'Processes:', commands: [run, node, coordinator, api] },

@@ -63,7 +63,10 @@ export async function answerOf(
   if (status.error === null)
     return { result: { ...known, ...(status.result as object | null) }, text: describe(status) };
   const { code, message, hint } = status.error;
-  throw new Failure(new HomarusError(isErrorCode(code) ? code : 'Internal', message, { hint }), { result: known });
+  throw new Failure(new HomarusError(isErrorCode(code) ? code : 'Internal', message, { hint }), {
+    result: { ...known, ...(status.result as object | null) },
+    ...(status.result === null ? {} : { text: describe(status) }),
+  });
 }
 
 async function leftAlone(context: Context, id: string): Promise<Answer> {

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isSpan, isTimeZone } from '../domain/calendar.ts';
 import { parseDuration } from '../domain/duration.ts';
+import type { ReadData } from '../domain/operations.ts';
 import { UNLIMITED } from '../domain/retention.ts';
 
 /** Options that several commands have, and what is accepted as their values. */
@@ -56,6 +57,19 @@ export function timeZone(text: string): string {
 }
 
 const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d[:-]\d\d([:-]\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
+
+const SIZE = /^(\d+(?:\.\d+)?)\s*(%|[KMGT]?(?:i?B)?)$/;
+const UNITS = ['', 'K', 'M', 'G', 'T'];
+
+/** `10%`, or `5GiB` (units of 1024); all without a value. */
+export function readData(text: string): ReadData {
+  const [, number, unit = ''] = SIZE.exec(text) ?? [];
+  const value = Number(number);
+  if (unit === '%' && value <= 100) return { percent: value };
+  if (number === undefined || unit === '%')
+    throw new InvalidArgumentError('Give a share such as 10%, or a size such as 5GiB.');
+  return { bytes: Math.round(value * 1024 ** UNITS.indexOf(unit.replace(/i?B$/, ''))) };
+}
 
 /** A time of ISO 8601, in UTC where it names no zone; a backup's name is one too. */
 export function time(text: string): string {

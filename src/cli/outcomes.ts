@@ -1,5 +1,5 @@
 import type { OperationStatus } from '../client/progress.ts';
-import type { BackupResult, CleanupResult, RestoreResult } from '../domain/operations.ts';
+import type { BackupResult, CleanupResult, RestoreResult, VerifyResult } from '../domain/operations.ts';
 import { formatBytes } from '../domain/text.ts';
 import { counted } from './terminal.ts';
 
@@ -12,6 +12,8 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
       return describeRestore(result as RestoreResult);
     case 'cleanup':
       return describeCleanup(result as CleanupResult);
+    case 'verify':
+      return describeVerify(result as VerifyResult);
     case 'lock':
       return `lock ${id}: ${(result as { ended: string }).ended}`;
     default:
@@ -48,5 +50,23 @@ function describeCleanup({ kept, removedBackups, deleted, bytes, retained }: Cle
     `${counted(deleted, 'object')} deleted, ${formatBytes(bytes)} freed`,
   ];
   if (retained > 0) lines.push(`held back by the object lock of the storage: ${counted(retained, 'object')}`);
+  return lines.join('\n');
+}
+
+function describeVerify(result: VerifyResult): string {
+  const { backups, damagedBackups, indexes, chunks, packs, bytes, readPacks, readBytes, damaged, notedIn, report } =
+    result;
+  const lines = [
+    `verified ${counted(backups, 'backup')}: ${counted(chunks, 'chunk')} in ${counted(packs, 'pack')} with ${formatBytes(bytes)}, ` +
+      `listed in ${counted(indexes, 'index file')}`,
+  ];
+  if (readPacks > 0) lines.push(`read to the last byte: ${counted(readPacks, 'pack')} with ${formatBytes(readBytes)}`);
+  if (report === null) {
+    if (damaged > 0)
+      lines.push(`known as damaged, and healed since: ${counted(damaged, 'object')}; a cleanup forgets it`);
+    return [...lines, 'all is well'].join('\n');
+  }
+  lines.push(`damaged: ${counted(damaged, 'object')}; ${counted(damagedBackups, 'backup')} miss something`);
+  if (notedIn !== null) lines.push(`root ${notedIn} says so: the next backup stores again what nodes still have`);
   return lines.join('\n');
 }

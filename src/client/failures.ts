@@ -7,6 +7,13 @@ import {
 } from '@temporalio/client';
 import { HomarusError, isErrorCode } from '../domain/errors.ts';
 
+/** What an operation found that failed because of it; null for other failures. */
+export function resultIn(error: unknown): unknown {
+  const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
+  const details = cause instanceof ApplicationFailure ? (cause.details?.[0] as { result?: unknown } | undefined) : {};
+  return details?.result ?? null;
+}
+
 /** What a failed workflow says, as the error that everybody else shows. */
 export function operationFailure(id: string, error: unknown): unknown {
   if (!(error instanceof WorkflowFailedError)) return error;

@@ -12,6 +12,8 @@ import type {
   LockRequest,
   RestoreRequest,
   RestoreResult,
+  VerifyRequest,
+  VerifyResult,
 } from '../domain/operations.ts';
 import { operationFailure } from './failures.ts';
 
@@ -20,6 +22,7 @@ export interface Operations {
   backup: { request: BackupRequest; result: BackupResult };
   restore: { request: RestoreRequest; result: RestoreResult };
   cleanup: { request: CleanupRequest; result: CleanupResult };
+  verify: { request: VerifyRequest; result: VerifyResult };
   lock: { request: LockRequest; result: { ended: 'unlocked' | 'expired' } };
 }
 export type OperationName = keyof Operations;
@@ -96,6 +99,7 @@ function summaryOf(name: OperationName, cluster: string, request: Operations[Ope
     backup: () => ('label' in request && request.label ? `"${request.label}"` : ''),
     restore: () => `of ${(request as RestoreRequest).backup}`,
     cleanup: () => ('backups' in request && request.backups ? `of ${request.backups.length} named backups` : ''),
+    verify: () => ('readData' in request && request.readData ? 'with content' : ''),
     lock: () => `for ${Math.round((request as LockRequest).for / 1000)} s`,
   }[name]();
   return `${name}, cluster ${cluster} ${what} ${request.by ? `asked by ${request.by}` : ''}`

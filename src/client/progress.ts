@@ -4,7 +4,7 @@ import type { temporal } from '@temporalio/proto';
 import type { OperationKind } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { HeartbeatDetails, NodeProgress, OperationProgress } from '../domain/operations.ts';
-import { operationFailure } from './failures.ts';
+import { operationFailure, resultIn } from './failures.ts';
 import { notFoundOr } from './operations.ts';
 
 export type OperationState = 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -61,7 +61,7 @@ export async function operationStatus(client: Client, id: string): Promise<Opera
     const failure = operationFailure(id, error);
     if (!(failure instanceof HomarusError)) throw failure;
     const { code, message, hint } = failure;
-    return { ...status, error: { code, message, hint } };
+    return { ...status, result: resultIn(error), error: { code, message, hint } };
   }
 }
 

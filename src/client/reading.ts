@@ -2,10 +2,10 @@ import type { BackupEntry, Holder, ManifestNode } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { errorTable, HomarusError, hasCode } from '../domain/errors.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
-import { ChunkIndex } from '../storage/chunkIndex.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
 import { pinnedBackups } from '../storage/marks.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
+import { openReadable } from '../storage/openIndexes.ts';
 import type { Latest } from '../storage/planRestore.ts';
 import { findBackup as findInRoot } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
@@ -125,7 +125,7 @@ export async function readEntries(
   let last: { tree: string; path: string } | undefined;
   await readBackup(repository, at, name, async ({ root }, entry) => {
     const manifest = await readManifest(repository, entry);
-    const indexes = await Promise.all(root.indexes.map((ref) => ChunkIndex.open(repository, ref)));
+    const indexes = await openReadable(repository, root);
     const chunks = new ChunkReader(repository, indexes);
     const trees = chosen(manifest.nodes, nodes, name).flatMap((node) => node.roots.map((tree) => ({ node, tree })));
     const label = ({ node, tree }: (typeof trees)[number]): string => `${node.id}/${tree.name}`;

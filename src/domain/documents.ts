@@ -49,6 +49,7 @@ export interface IndexRef {
   epoch: number;
 }
 
+/** What counts as absent, though the root leads to it. */
 export interface DamagedObject {
   kind: 'pack' | 'index' | 'manifest';
   id: string;
@@ -178,4 +179,5 @@ export const keys = {
   pack: (id: string): string => `packs/${id}`,
   index: (id: string): string => `indexes/${id}`,
   staging: (epoch: number, operation: string): string => `staging/${padded(epoch)}-${operation}/`,
+  report: (operation: string): string => `reports/${operation}/`,
 };

@@ -49,6 +49,12 @@ export const errorTable = {
   BackupRemoved: row(410, 14, 'never', 'It was removed while it was read; choose another with "homarus list".'),
   ObjectMissing: row(500, 15, 'never', 'The storage lost an object; restore from another backup.'),
   ObjectDamaged: row(500, 15, 'never', 'The storage altered an object; restore from another backup.'),
+  DamageFound: row(
+    409,
+    15,
+    'never',
+    'The next backup stores again what nodes still have; what it cannot heal is named.',
+  ),
   StoreForbidden: row(502, 16, 'never', 'Grant the rights that examples/ lists for this role.'),
   StoreUnreachable: row(503, 17, 'activity', 'Check the storage and the network to it.'),
   StoreFull: row(507, 18, 'never', 'Make space in the storage; nothing that is listed was harmed.'),
@@ -95,6 +101,10 @@ export function noSpaceAt(where: string, error: unknown): HomarusError | undefin
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(errorTable, text);
 }
+
+/** True for what a storage lost or altered. */
+export const isLoss = (error: unknown): error is HomarusError =>
+  error instanceof HomarusError && hasCode(error, 'ObjectMissing', 'ObjectDamaged');
 
 /** True when `error` is ours and bears one of `codes`; works for errors that crossed a thread or a realm. */
 export function hasCode(error: unknown, ...codes: ErrorCode[]): boolean {

@@ -51,6 +51,14 @@ export interface LockRequest extends OperationRequest {
   for: number;
 }
 
+export interface VerifyRequest extends OperationRequest {
+  /** Also read packs and check every chunk in them: so much of them, chosen anew each time. */
+  readData?: ReadData;
+}
+
+/** Of all packs. */
+export type ReadData = { percent: number } | { bytes: number };
+
 export interface LockTimes {
   /** A lock that is not refreshed for so long is free, ms. */
   ttl: number;
@@ -214,6 +222,78 @@ export interface CleanupResult {
   retained: number;
 }
 
+export interface VerifyPlan {
+  settings: ClusterSettings;
+  /** Id of the repository. */
+  repository: string;
+  /** Number of the root that was present. */
+  root: number;
+}
+
+/** One share of the packs: `number` of `of`, from 0. */
+export interface PackShare {
+  number: number;
+  of: number;
+}
+
+export interface PacksReceipt {
+  packs: number;
+  /** Bytes of all of them. */
+  bytes: number;
+  readPacks: number;
+  readBytes: number;
+  /** How many are not what they should be; the list of them, where there are any. */
+  damaged: number;
+  list: StagedList | null;
+}
+
+/** An object that is not what was written. */
+export interface Damage {
+  kind: 'root' | 'manifest' | 'index' | 'pack' | 'mark' | 'lease' | 'staged';
+  key: string;
+  code: 'ObjectMissing' | 'ObjectDamaged';
+  reason: string;
+}
+
+/** What damage costs: a file, all from a path up to another one, or all, of a root of a node in these backups. */
+export interface Loss {
+  backups: string[];
+  node: string;
+  root: string;
+  /** As people read it. */
+  path: string | null;
+  /** With `path`: all before this one, too; null: to the end. Missing: `path` alone. */
+  until?: string | null;
+}
+
+/** What is left of a backup. */
+export interface BackupState {
+  backup: string;
+  state: 'whole' | 'damaged' | 'lost';
+  /** Files that are lost, as far as they are known by name. */
+  lostFiles: number;
+}
+
+export interface VerifyResult {
+  backups: number;
+  damagedBackups: number;
+  indexes: number;
+  /** That backups need, each counted once. */
+  chunks: number;
+  packs: number;
+  bytes: number;
+  readPacks: number;
+  readBytes: number;
+  /** Damaged objects, and the first of them. */
+  damaged: number;
+  first: Damage[];
+  lostFiles: number;
+  /** All of it as lines of JSON, in the storage; null where nothing is damaged but what was healed since. */
+  report: StagedList | null;
+  /** Number of the root that calls damaged what was found; null where it need not, or could not. */
+  notedIn: number | null;
+}
+
 /** Phases in the order in which operations go through them. */
 export type Phase =
   | 'starting'
@@ -225,6 +305,9 @@ export type Phase =
   | 'commit'
   | 'restore'
   | 'cleanup'
+  | 'verify packs'
+  | 'verify backups'
+  | 'note damage'
   | 'held'
   | 'unlocking'
   | 'between attempts'

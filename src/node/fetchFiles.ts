@@ -1,8 +1,11 @@
+import { HomarusError, isLoss } from '../domain/errors.ts';
 import { readRange } from '../storage/footer.ts';
 import { packPlace } from '../storage/pack.ts';
 import type { Repository } from '../storage/repository.ts';
+import { shown } from './bytePath.ts';
 import type { RestoreRoot } from './compareTarget.ts';
 import type { FetchPlan, Range } from './fetchPlan.ts';
+import { halvesOf, RESTORE_OTHERS } from './fetchPlan.ts';
 import { inFlight } from './inFlight.ts';
 import type { JobContext } from './job.ts';
 import { decodePiece, PIECE_BYTES } from './piece.ts';
@@ -14,6 +17,9 @@ import type { FileToWrite, WriteArgs } from './writeTask.ts';
 /** Requests under way, or read and being written. */
 const REQUESTS = 8;
 const SMALL_FILES = 256;
+/** So many lost files are named; beyond so many it is not tried to bring the others. */
+const NAMED = 3;
+const MOST_LOST = 100_000;
 
 interface Wanted {
   file: FileToWrite;
@@ -30,6 +36,9 @@ export class FileWriter {
   readonly #context: JobContext;
   /** Of files of several chunks that have some: how many are still to come. */
   readonly #missing = new Map<number, number>();
+  /** Files whose content the storage has lost, by their numbers, and why the first could not be read. */
+  readonly #lost = new Set<number>();
+  #loss: HomarusError | undefined;
   /** Bytes that were read from the storage. */
   fetched = 0;
 
@@ -53,8 +62,13 @@ export class FileWriter {
     });
   }
 
+  /**
+   * Fetches all that can be had, and then fails (`ObjectMissing`, `ObjectDamaged`) if that was not all: what stood in the
+   * place of a file that is lost is still there.
+   */
   async fetch(plan: FetchPlan): Promise<void> {
     await inFlight(REQUESTS, plan.ranges(), (range) => this.#range(range));
+    if (this.#loss) throw this.#lostFiles(this.#loss);
   }
 
   *#smallFiles(): Generator<{ file: FileToWrite; content: Buffer }[]> {
@@ -71,6 +85,36 @@ export class FileWriter {
   }
 
   async #range(range: Range): Promise<void> {
+    try {
+      await this.#whole(range);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      const halves = error.code === 'ObjectMissing' ? undefined : halvesOf(range);
+      if (halves) for (const half of halves) await this.#range(half);
+      else this.#isLost(range, error);
+    }
+  }
+
+  #isLost({ pieces }: Range, error: HomarusError): void {
+    this.#loss ??= error;
+    for (let at = 0; at < pieces.length; at += PIECE_BYTES) this.#lost.add(decodePiece(pieces, at).file);
+    if (this.#lost.size > MOST_LOST) throw this.#lostFiles(this.#loss);
+  }
+
+  #lostFiles({ code, message }: HomarusError): HomarusError {
+    const paths = [...this.#lost].slice(0, NAMED).map((file) => {
+      const { root, row } = decodePlanned(this.#plan.files.at(file));
+      return `"${shown(`${this.#roots[root]?.target.root}/${row.path}`)}"`;
+    });
+    const others = this.#lost.size > NAMED ? ` and ${this.#lost.size - NAMED} other files` : '';
+    return new HomarusError(
+      code,
+      `${message}; it holds content of ${paths.join(', ')}${others}, which were left as they were`,
+      { hint: RESTORE_OTHERS },
+    );
+  }
+
+  async #whole(range: Range): Promise<void> {
     const { signal, pool } = this.#context;
     this.#context.throwIfStopped();
     const wanted = this.#wantedBy(range);

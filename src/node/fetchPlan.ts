@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import type { ChunkIndex } from '../storage/chunkIndex.ts';
-import { joinIndexes } from '../storage/chunkIndex.ts';
+import { joinIndexes, notNamed } from '../storage/chunkIndex.ts';
 import { HASH_BYTES } from '../storage/hash.ts';
 import type { CallOptions } from '../storage/objectStore.ts';
 import type { PackRef } from '../storage/pack.ts';
@@ -14,6 +14,9 @@ import { decodePlanned, WANTED_BYTES } from './restorePlan.ts';
 /** One request reads at most so much, unless one block is larger, and reads through gaps as small as this, bytes. */
 const REQUEST_BYTES = 8 * 1024 * 1024;
 const GAP_BYTES = 128 * 1024;
+/** What a restore that cannot bring all says. */
+export const RESTORE_OTHERS =
+  'Restore other paths with --path, or these from another backup; "homarus verify" names all that is lost.';
 /** A chunk may go to any number of files. */
 const REQUEST_PIECES = 8192;
 
@@ -96,7 +99,7 @@ export class FetchPlan {
     for await (const { record, location } of joinIndexes(plan.wanted.sorted(), WANTED_BYTES, indexes, options)) {
       const file = Number(record.readBigUInt64LE(HASH_BYTES + 4));
       const hash = record.subarray(0, HASH_BYTES);
-      if (location?.length !== record.readUInt32LE(HASH_BYTES)) throw missing(plan, hash, file);
+      if (location?.length !== record.readUInt32LE(HASH_BYTES)) throw missing(plan, indexes, hash, file);
       const { offset, inner, stored, length } = location;
       const pack = numbers.get(location.pack.id) as number;
       const fileOffset = Number(record.readBigUInt64LE(HASH_BYTES + 12));
@@ -109,10 +112,29 @@ export class FetchPlan {
   }
 }
 
-function missing(plan: RestorePlan, hash: Buffer, file: number): HomarusError {
+/** The range without what its blocks do not need of each other: two of about half the blocks; none when it is one block. */
+export function halvesOf(range: Range): [Range, Range] | undefined {
+  const { pieces } = range;
+  const middle = Math.floor(pieces.length / PIECE_BYTES / 2);
+  const offsetAt = (number: number): number => decodePiece(pieces, number * PIECE_BYTES).offset;
+  const count = pieces.length / PIECE_BYTES;
+  let cut = middle;
+  while (cut > 0 && offsetAt(cut - 1) === offsetAt(cut)) cut--;
+  if (cut === 0) for (cut = middle; cut < count && (cut === 0 || offsetAt(cut - 1) === offsetAt(cut)); ) cut++;
+  if (cut === count) return undefined;
+  return [part(range, 0, cut), part(range, cut, count)];
+}
+
+function part({ pack, pieces }: Range, from: number, until: number): Range {
+  const own = pieces.subarray(from * PIECE_BYTES, until * PIECE_BYTES);
+  const first = decodePiece(own);
+  const last = decodePiece(own, own.length - PIECE_BYTES);
+  return { pack, start: first.offset, length: last.offset + last.stored - first.offset, pieces: own };
+}
+
+function missing(plan: RestorePlan, indexes: readonly ChunkIndex[], hash: Buffer, file: number): HomarusError {
   const { path } = decodePlanned(plan.files.at(file)).row;
-  return new HomarusError(
-    'ObjectMissing',
-    `no index names chunk ${hash.toString('hex')}, which "${shown(path)}" and maybe other files need; nothing was changed`,
-  );
+  const what = `chunk ${hash.toString('hex')}, which "${shown(path)}" and maybe other files need`;
+  const { code, message } = notNamed(indexes, what, 'the storage');
+  return new HomarusError(code, `${message}; nothing was changed`, { hint: RESTORE_OTHERS });
 }

@@ -14,6 +14,8 @@ import type { SnapshotInput } from './snapshot.ts';
 import { snapshot } from './snapshot.ts';
 import type { UploadInput } from './uploader.ts';
 import { upload } from './uploader.ts';
+import type { VerifyPacksInput } from './verifyPacks.ts';
+import { verifyPacks } from './verifyPacks.ts';
 
 /** Where a job finds its repository, and how much of the machine it may use. */
 export interface RepositoryArgs {
@@ -56,5 +58,7 @@ export const jobs = {
     using(args, context.signal, (repository) => restoreNode(repository, args, context)),
   extract: (args: RepositoryArgs & ExtractInput, context: JobContext) =>
     using(args, context.signal, (repository) => extract(repository, args, context)),
+  verifyPacks: (args: RepositoryArgs & VerifyPacksInput, context: JobContext) =>
+    using(args, context.signal, (repository) => verifyPacks(repository, args, context)),
   finish: (args: FinishArgs) => finish(args),
 } as const;

@@ -77,7 +77,7 @@ export async function restoreFrom(
         .map((place, number) => ({ ...place, tree: (source.roots[number] as ManifestRoot).tree }));
       const { operation, verifyExisting, workDirectory } = input;
       const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory };
-      return restoreTrees(repository, root.indexes, trees, context);
+      return restoreTrees(repository, root, trees, context);
     },
     { signal },
   );

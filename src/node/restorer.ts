@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { IndexRef, TreeRef } from '../domain/documents.ts';
-import { ChunkIndex } from '../storage/chunkIndex.ts';
+import type { RootDocument, TreeRef } from '../domain/documents.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
+import { openReadable } from '../storage/openIndexes.ts';
 import type { Repository } from '../storage/repository.ts';
 import type { Sealing } from '../storage/sealing.ts';
 import { PlanSteps } from './applyPlan.ts';
@@ -48,20 +48,20 @@ export interface RestoreCounts {
  */
 export async function restoreTrees(
   repository: Repository,
-  indexRefs: readonly IndexRef[],
+  root: Pick<RootDocument, 'indexes' | 'damaged'>,
   input: RestoreInput,
   context: JobContext,
 ): Promise<RestoreCounts> {
   const { signal } = context;
-  const indexes = await Promise.all(indexRefs.map((ref) => ChunkIndex.open(repository, ref, { signal })));
+  const indexes = await openReadable(repository, root, { signal });
   const areas: RestoreArea[] = [];
   let durable = false;
   rmSync(input.workDirectory, { recursive: true, force: true });
   mkdirSync(input.workDirectory, { recursive: true, mode: 0o700 });
   const plan = new RestorePlan(join(input.workDirectory, 'plan'));
   try {
-    for (const [number, root] of input.roots.entries()) {
-      areas.push(new RestoreArea(number, root, input.operation));
+    for (const [number, place] of input.roots.entries()) {
+      areas.push(new RestoreArea(number, place, input.operation));
     }
     const roots = areas.map(({ root }) => root);
     const verify = input.verifyExisting || areas.some(({ afterCrash }) => afterCrash);

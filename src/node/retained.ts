@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { ManifestNode, RootDocument, Totals } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import { readManifest } from '../storage/backups.ts';
-import { ChunkIndex } from '../storage/chunkIndex.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
+import { openReadable } from '../storage/openIndexes.ts';
 import type { Repository } from '../storage/repository.ts';
 import { pagesOf, readTree } from '../storage/tree.ts';
 import type { JobContext } from './job.ts';
@@ -110,7 +110,7 @@ async function rebuilt(
   const { signal } = context;
   const found = await newestTree(repository, at, place, signal);
   if (!found) return nothing;
-  const indexes = await Promise.all(at.indexes.map((ref) => ChunkIndex.open(repository, ref, { signal })));
+  const indexes = await openReadable(repository, at, { signal });
   const chunks = new ChunkReader(repository, indexes);
   const path = join(place.workDirectory, `rebuilt-${rootFile(place.root)}`);
   const writer = new RetainedWriter(path);

@@ -1,3 +1,5 @@
+import type { CheckPackArgs } from './checkPackTask.ts';
+import { checkStoredPack } from './checkPackTask.ts';
 import type { CheckArgs } from './checkTask.ts';
 import { checkContents } from './checkTask.ts';
 import type { HashArgs } from './hashTask.ts';
@@ -30,6 +32,7 @@ export const tasks = {
     const result = buildPack(args);
     return { result, transfer: [...new Set([result.body.buffer, result.entries.buffer])] };
   },
+  checkPack: (args: CheckPackArgs) => ({ result: checkStoredPack(args) }),
   checkContents: (args: CheckArgs) => ({ result: checkContents(args) }),
   writeChunks: (args: WriteArgs) => ({ result: writeChunks(args) }),
   writeSmall: (args: Parameters<typeof writeSmall>[0]) => ({ result: writeSmall(args) }),

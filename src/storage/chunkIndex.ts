@@ -1,5 +1,6 @@
 import type { IndexRef } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
+import { HomarusError, isLoss } from '../domain/errors.ts';
 import type { BlockPlace, ObjectSeal } from './block.ts';
 import { damaged, newSeal, openBlock, sealBlock } from './block.ts';
 import { readFooter, readRange, trailer } from './footer.ts';
@@ -30,6 +31,15 @@ export interface Location {
   /** Chunk in the block's content. */
   inner: number;
   length: number;
+  /** The root calls the pack damaged: for readers that find the chunk nowhere else. */
+  damaged?: true;
+}
+
+export interface OpenIndexOptions extends CallOptions {
+  /** Ids of packs that the root calls damaged. */
+  damaged?: ReadonlySet<string>;
+  /** What cannot be read counts as empty; `failure` says so. */
+  tolerant?: boolean;
 }
 
 interface PageRef {
@@ -45,6 +55,14 @@ interface Footer {
   packs: PackRef[];
   pages: PageRef[];
 }
+
+/** Of an index that could be read. */
+interface Opened {
+  seal: ObjectSeal;
+  footer: Footer;
+}
+
+const NOTHING: Footer = { entries: 0, packs: [], pages: [] };
 
 const indexPlace = (id: string): BlockPlace => ({ kind: 'index', key: keys.index(id) });
 
@@ -107,26 +125,37 @@ async function* pagesOf(entries: Batches): AsyncGenerator<Buffer> {
 /** An index that the root names; its footer is in memory, pages are read when needed. */
 export class ChunkIndex {
   readonly #repository: Repository;
-  readonly #seal: ObjectSeal;
-  readonly #footer: Footer;
+  /** Undefined when it could not be read. */
+  readonly #opened: Opened | undefined;
+  readonly #damaged: ReadonlySet<string>;
+  readonly #tolerant: boolean;
   readonly ref: IndexRef;
   #lastPage: { number: number; entries: Buffer } | undefined;
+  /** Of an index that was opened tolerantly: why a part of it counts as empty. */
+  failure: HomarusError | undefined;
 
-  private constructor(repository: Repository, ref: IndexRef, seal: ObjectSeal, footer: Footer) {
+  private constructor(repository: Repository, ref: IndexRef, opened: Opened | undefined, options: OpenIndexOptions) {
     this.#repository = repository;
-    this.#seal = seal;
-    this.#footer = footer;
+    this.#opened = opened;
+    this.#damaged = options.damaged ?? new Set();
+    this.#tolerant = options.tolerant ?? false;
     this.ref = ref;
   }
 
   /** `ObjectMissing`; `ObjectDamaged` unless its footer is the one that the root names. */
-  static async open(repository: Repository, ref: IndexRef, options: CallOptions = {}): Promise<ChunkIndex> {
-    const place = indexPlace(ref.id);
-    const { content, stored, seal } = await readFooter(repository, place, ref.length, options);
-    if (blake3.hash([stored]).toString('hex') !== ref.hash)
-      throw damaged(place, 'it is not the index that the root names');
-    const footer = JSON.parse(content.toString('utf8')) as Footer;
-    return new ChunkIndex(repository, ref, seal, footer);
+  static async open(repository: Repository, ref: IndexRef, options: OpenIndexOptions = {}): Promise<ChunkIndex> {
+    try {
+      return new ChunkIndex(repository, ref, await readIndexFooter(repository, ref, options), options);
+    } catch (error) {
+      if (!options.tolerant || !isLoss(error)) throw error;
+      const index = new ChunkIndex(repository, ref, undefined, options);
+      index.failure = error;
+      return index;
+    }
+  }
+
+  get #footer(): Footer {
+    return this.#opened?.footer ?? NOTHING;
   }
 
   get packs(): readonly PackRef[] {
@@ -160,9 +189,9 @@ export class ChunkIndex {
 
   async page(number: number, options: CallOptions = {}): Promise<Buffer> {
     if (this.#lastPage?.number === number) return this.#lastPage.entries;
-    const [entries] = await this.#readPages(number, number + 1, options);
-    this.#lastPage = { number, entries: entries as Buffer };
-    return entries as Buffer;
+    const entries = await this.#onePage(number, options);
+    this.#lastPage = { number, entries };
+    return entries;
   }
 
   async find(hash: Buffer, options: CallOptions = {}): Promise<Location | undefined> {
@@ -176,28 +205,49 @@ export class ChunkIndex {
   locationAt(entries: Buffer, at: number): Location {
     const { pack: number, ...place } = readEntry(entries, at);
     const pack = this.#footer.packs[number];
-    if (pack === undefined) throw damaged(this.#seal.place, 'an entry names a pack that it does not list');
-    return { pack, ...place };
+    if (pack === undefined) throw damaged(indexPlace(this.ref.id), 'an entry names a pack that it does not list');
+    return this.#damaged.has(pack.id) ? { pack, ...place, damaged: true } : { pack, ...place };
+  }
+
+  async #onePage(number: number, options: CallOptions): Promise<Buffer> {
+    try {
+      const [entries] = await this.#readPages(number, number + 1, options);
+      return entries as Buffer;
+    } catch (error) {
+      if (!this.#tolerant || !isLoss(error)) throw error;
+      this.failure ??= error;
+      return Buffer.alloc(0);
+    }
   }
 
   async #readPages(from: number, until: number, options: CallOptions): Promise<Buffer[]> {
-    const refs = this.#footer.pages.slice(from, until);
+    const { seal, footer } = this.#opened as Opened;
+    const refs = footer.pages.slice(from, until);
     const start = (refs[0] as PageRef).offset;
     const last = refs.at(-1) as PageRef;
-    const bytes = await readRange(
-      this.#repository,
-      this.#seal.place,
-      start,
-      last.offset + last.stored - start,
-      options,
-    );
+    const bytes = await readRange(this.#repository, seal.place, start, last.offset + last.stored - start, options);
     return refs.map((ref) => {
       const stored = bytes.subarray(ref.offset - start, ref.offset - start + ref.stored);
-      const entries = openBlock(this.#seal, ref.offset, stored);
-      if (entries.length !== ref.entries * ENTRY_BYTES) throw damaged(this.#seal.place, 'a page has a wrong length');
+      const entries = openBlock(seal, ref.offset, stored);
+      if (entries.length !== ref.entries * ENTRY_BYTES) throw damaged(seal.place, 'a page has a wrong length');
       return entries;
     });
   }
+}
+
+async function readIndexFooter(repository: Repository, ref: IndexRef, options: CallOptions): Promise<Opened> {
+  const place = indexPlace(ref.id);
+  const { content, stored, seal } = await readFooter(repository, place, ref.length, options);
+  if (blake3.hash([stored]).toString('hex') !== ref.hash)
+    throw damaged(place, 'it is not the index that the root names');
+  return { seal, footer: JSON.parse(content.toString('utf8')) as Footer };
+}
+
+/** Why no index names a chunk: the loss of one of them where there is one. */
+export function notNamed(indexes: readonly ChunkIndex[], what: string, description: string): HomarusError {
+  const failure = indexes.find((index) => index.failure)?.failure;
+  if (failure === undefined) return new HomarusError('ObjectMissing', `no index in ${description} names ${what}`);
+  return new HomarusError(failure.code, `${failure.message}; no other index names ${what}`, { cause: failure });
 }
 
 export interface Joined {
@@ -208,7 +258,8 @@ export interface Joined {
 }
 
 /**
- * For each record (sorted, the hash in front) where its chunk is, if anywhere. Records are handed on as they are: valid
+ * For each record (sorted, the hash in front) where its chunk is, if anywhere: in a pack that the root calls damaged only
+ * where no other has it. Records are handed on as they are: valid
  * until the next is asked for. Pages that no record asks for are not read.
  */
 export async function* joinIndexes(
@@ -224,8 +275,9 @@ export async function* joinIndexes(
     for (const walk of walks) {
       const location = walk.here(record) ?? (await walk.elsewhere(record));
       if (location === undefined || location === 'absent') continue;
+      if (location.damaged && found.location) continue;
       found = { record, location, index: walk.index };
-      break;
+      if (!location.damaged) break;
     }
     yield found;
   }

@@ -1,6 +1,6 @@
-import { HomarusError } from '../domain/errors.ts';
 import { damaged, openBlock } from './block.ts';
 import type { ChunkIndex, Location } from './chunkIndex.ts';
+import { notNamed } from './chunkIndex.ts';
 import { readRange } from './footer.ts';
 import { packPlace, packSeal } from './pack.ts';
 import type { Repository } from './repository.ts';
@@ -24,10 +24,9 @@ export class ChunkReader {
   /** `ObjectMissing` when no index names the chunk or its pack is gone; `ObjectDamaged` when it is not what was stored. */
   async read(chunk: Buffer | string, length: number, signal?: AbortSignal): Promise<Buffer> {
     const hash = typeof chunk === 'string' ? Buffer.from(chunk, 'hex') : chunk;
-    const location = await this.#locate(hash, signal);
+    const location = await this.locate(hash, signal);
     if (location === undefined) {
-      const { description } = this.#repository.store;
-      throw new HomarusError('ObjectMissing', `no index in ${description} names chunk ${hash.toString('hex')}`);
+      throw notNamed(this.#indexes, `chunk ${hash.toString('hex')}`, this.#repository.store.description);
     }
     const block = await this.#block(location, signal);
     const content = block.subarray(location.inner, location.inner + location.length);
@@ -37,12 +36,16 @@ export class ChunkReader {
     return content;
   }
 
-  async #locate(hash: Buffer, signal?: AbortSignal): Promise<Location | undefined> {
+  /** Where the chunk is read from: a whole pack, if one has it. */
+  async locate(chunk: Buffer | string, signal?: AbortSignal): Promise<Location | undefined> {
+    const hash = typeof chunk === 'string' ? Buffer.from(chunk, 'hex') : chunk;
+    let found: Location | undefined;
     for (const index of this.#indexes) {
       const location = await index.find(hash, signal ? { signal } : {});
-      if (location !== undefined) return location;
+      if (location !== undefined && !location.damaged) return location;
+      found ??= location;
     }
-    return undefined;
+    return found;
   }
 
   async #block(location: Location, signal?: AbortSignal): Promise<Buffer> {

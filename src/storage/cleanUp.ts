@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HomarusError } from '../domain/errors.ts';
+import type { IndexRef, RootDocument } from '../domain/documents.ts';
+import { keys } from '../domain/documents.ts';
+import { HomarusError, isLoss } from '../domain/errors.ts';
 import type { CleanupRequest, CleanupResult, StorageGrant } from '../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../domain/retention.ts';
 import { judge } from '../domain/retention.ts';
@@ -10,6 +12,7 @@ import { indexesWithout } from './indexes.ts';
 import { lockLost, releaseLock } from './lock.ts';
 import { pinnedBackups } from './marks.ts';
 import type { CallOptions } from './objectStore.ts';
+import { damagedIn } from './openIndexes.ts';
 import { markPacks } from './references.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
@@ -80,9 +83,12 @@ async function leaveOut(
   for (;;) {
     const going = await leaving(repository, at, request, options);
     const floorRises = raiseFloor(at.root, [], orphans) > at.root.floor;
-    if (going.size === 0 && !floorRises) return at;
     const left =
-      going.size > 0 ? await withoutBackups(repository, at, going, grant.epoch, options) : { backups: going };
+      going.size > 0
+        ? await withoutBackups(repository, at, going, grant.epoch, options)
+        : await withoutHealed(repository, at, grant.epoch, options);
+    if (going.size === 0 && !floorRises && left.indexes === undefined) return at;
+    refuseDamagedIndex(repository, at.root, left.indexes ?? at.root.indexes);
     // Marks are made without a lock: what was pinned while we looked stays, and so does what it requires.
     const again = await leaving(repository, at, request, options);
     if ([...going].some((name) => !again.has(name))) continue;
@@ -102,6 +108,28 @@ async function leaving(
   return new Set(judged.filter(({ keep }) => !keep).map(({ name }) => name));
 }
 
+/** What goes though no backup does: what the root calls damaged and backups have stored again since. */
+async function withoutHealed(
+  repository: Repository,
+  at: RootAt,
+  epoch: number,
+  options: CleanUpOptions,
+): Promise<LeftOut> {
+  const none: LeftOut = { backups: new Set() };
+  const damaged = damagedIn(at.root);
+  if (!at.root.damaged.some(({ kind }) => kind !== 'manifest')) return none;
+  try {
+    const left = await withoutBackups(repository, at, none.backups, epoch, options);
+    const staying = new Set(left.indexes?.map(({ id }) => id));
+    const healed = [...(left.packs ?? [])].some((id) => damaged.has(id));
+    return healed || at.root.indexes.some(({ id }) => damaged.has(id) && !staying.has(id)) ? left : none;
+  } catch (error) {
+    // What is lost may be a part of a tree: then it is not known what is needed, and all stays.
+    if (isLoss(error)) return none;
+    throw error;
+  }
+}
+
 /** What goes with these backups: packs that no other needs, and the indexes that name them. */
 async function withoutBackups(
   repository: Repository,
@@ -113,11 +141,28 @@ async function withoutBackups(
   const directory = await mkdtemp(join(options.directory, 'cleanup-'));
   try {
     const staying = at.root.backups.filter(({ name }) => !going.has(name));
-    const { unused } = await markPacks(repository, at, staying, { ...options, directory });
-    const damaged = new Set(at.root.damaged.filter(({ kind }) => kind === 'pack').map(({ id }) => id));
-    const indexes = await indexesWithout(repository, at.root.indexes, unused, epoch, { ...options, damaged });
+    const { unused, missing } = await markPacks(repository, at, staying, { ...options, directory });
+    const damaged = damagedIn(at.root);
+    // A damaged index is given up when all that is needed is named by others; until then it keeps what it named.
+    const refs = at.root.indexes.filter(({ id }) => missing > 0 || !damaged.has(id));
+    const indexes = await indexesWithout(repository, refs, unused, epoch, { ...options, damaged });
     return { backups: going, indexes, packs: unused };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Which packs can go is not known where an index that may name them is lost: then nothing goes. */
+function refuseDamagedIndex({ store }: Repository, root: RootDocument, staying: readonly IndexRef[]): void {
+  const damaged = damagedIn(root);
+  const lost = staying.find(({ id }) => damaged.has(id));
+  if (lost === undefined) return;
+  throw new HomarusError(
+    'ObjectDamaged',
+    `${keys.index(lost.id)} in ${store.description} is damaged, and no other index names all that backups need: ` +
+      'which packs can go is not known, so nothing was removed',
+    {
+      hint: 'A backup stores again what its nodes still have; "homarus verify" says what is lost, "homarus repair" builds indexes anew.',
+    },
+  );
 }

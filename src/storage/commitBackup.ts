@@ -9,6 +9,7 @@ import { HASH_BYTES } from './hash.ts';
 import { mergeIndexes } from './indexes.ts';
 import { lockLost, released } from './lock.ts';
 import type { CallOptions } from './objectStore.ts';
+import { damagedIn } from './openIndexes.ts';
 import type { Batches } from './records.ts';
 import { mergeRecords } from './records.ts';
 import type { Repository } from './repository.ts';
@@ -96,7 +97,9 @@ export async function commitBackup(
     ...partial,
   };
   const added = [index, input.orphans].filter((ref) => ref !== null && ref !== undefined);
-  const indexes = await mergeIndexes(repository, [...planned.root.indexes, ...added], input.grant.epoch, options);
+  const damaged = damagedIn(planned.root);
+  const all = [...planned.root.indexes, ...added];
+  const indexes = await mergeIndexes(repository, all, input.grant.epoch, { ...options, damaged });
   const outcome = await commit(
     repository,
     planned,

@@ -10,9 +10,9 @@ import { makeSlot } from './keySlot.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
 import { proveStorage } from './probe.ts';
 import type { Repository, RepositoryParameters } from './repository.ts';
-import { openRepository, REPOSITORY_KEY, sealJson } from './repository.ts';
+import { firstObject, lostParameters, openRepository, REPOSITORY_KEY, sealJson } from './repository.ts';
 import type { RootAt } from './roots.ts';
-import { firstObject, lostRoots, presentRoot } from './roots.ts';
+import { lostRoots, presentRoot } from './roots.ts';
 import { KEY_BYTES } from './sealing.ts';
 import type { SecretSource } from './secret.ts';
 import { readSecret } from './secret.ts';
@@ -48,7 +48,7 @@ export async function createRepository(
 ): Promise<{ repository: Repository; at: RootAt }> {
   let unlocked: Unlocked | undefined;
   if ((await store.read(REPOSITORY_KEY, undefined, options)) === undefined) {
-    const found = (await firstObject({ store }, options)) ?? (await firstRoot(store, options));
+    const found = await firstObject({ store }, options);
     if (found !== undefined) throw lostParameters(store, found);
     await proveStorage(store, options);
     unlocked = await createParameters(store, options);
@@ -131,10 +131,4 @@ function exists(repository: Repository): HomarusError {
     'RepositoryExists',
     `${repository.store.description} holds the repository of cluster "${cluster}" already`,
   );
-}
-
-function lostParameters(store: ObjectStore, found: string): HomarusError {
-  return new HomarusError('ObjectMissing', `${store.description} holds ${found}, but no ${REPOSITORY_KEY}`, {
-    hint: `Put ${REPOSITORY_KEY} back, "homarus repair" needs it; or use another prefix or path.`,
-  });
 }

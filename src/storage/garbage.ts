@@ -5,6 +5,7 @@ import type { PackRef } from './chunkIndex.ts';
 import { ChunkIndex } from './chunkIndex.ts';
 import { epochOf } from './ids.ts';
 import type { CallOptions } from './objectStore.ts';
+import { damagedIn } from './openIndexes.ts';
 import { readPackFooter } from './pack.ts';
 import type { Repository } from './repository.ts';
 
@@ -71,10 +72,19 @@ export const needsSweep = (root: RootDocument): boolean => root.swept < root.flo
 
 /** The keys of all manifests, indexes and packs that a root leads to. */
 export async function ledTo(repository: Repository, root: RootDocument, options?: CallOptions): Promise<Set<string>> {
-  const led = new Set(root.backups.map(({ name, id }) => keys.manifest(name, id)));
-  for (const ref of root.indexes) {
+  // A damaged index must stop whoever asks: what it led to is not known.
+  return knownLedTo(repository, root, root.indexes, options);
+}
+
+async function knownLedTo(
+  repository: Repository,
+  { backups }: RootDocument,
+  indexes: readonly IndexRef[],
+  options?: CallOptions,
+): Promise<Set<string>> {
+  const led = new Set(backups.map(({ name, id }) => keys.manifest(name, id)));
+  for (const ref of indexes) {
     led.add(keys.index(ref.id));
-    // A damaged index must stop whoever asks: what it led to is not known.
     const index = await ChunkIndex.open(repository, ref, options);
     for (const pack of index.packs) led.add(keys.pack(pack.id));
   }
@@ -93,14 +103,16 @@ export async function* findOrphans(
   root: RootDocument,
   options: CallOptions = {},
 ): AsyncGenerator<Orphan> {
-  const led = await ledTo(repository, root, options);
-  const damaged = new Set(root.damaged.map(({ id }) => keys.pack(id)));
+  const damaged = damagedIn(root);
+  // What a damaged index named is named again: its packs are as good as those of a backup that died.
+  const whole = root.indexes.filter(({ id }) => !damaged.has(id));
+  const led = await knownLedTo(repository, root, whole, options);
   // '~' comes after every digit: the listing starts with the first pack above the floor.
   const after = `packs/${padded(root.floor)}/~`;
   for await (const { key, size } of repository.store.list('packs/', { ...options, after })) {
     const epoch = epochOf(key);
-    if (epoch === undefined || epoch <= root.floor || led.has(key) || damaged.has(key)) continue;
     const id = key.slice('packs/'.length);
+    if (epoch === undefined || epoch <= root.floor || led.has(key) || damaged.has(id)) continue;
     try {
       yield await readPackFooter(repository, { id, length: size }, options);
     } catch (error) {

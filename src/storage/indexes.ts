@@ -10,7 +10,10 @@ import type { Repository } from './repository.ts';
 /** Indexes made of other indexes: fewer, or without packs that nobody needs. */
 
 export interface RewriteOptions extends CallOptions {
-  /** Ids of packs that the root calls damaged: where a chunk stands elsewhere too, that is what stays. */
+  /**
+   * Ids of what the root calls damaged. Where a chunk of such a pack stands elsewhere too, that is what stays; such an
+   * index is left as it is.
+   */
   damaged?: ReadonlySet<string>;
 }
 
@@ -27,7 +30,8 @@ export async function mergeIndexes(
   options: RewriteOptions = {},
 ): Promise<IndexRef[]> {
   if (refs.length <= MOST_INDEXES) return [...refs];
-  const small = [...refs].sort((a, b) => b.entries - a.entries).slice(UNTOUCHED);
+  const whole = refs.filter(({ id }) => !options.damaged?.has(id));
+  const small = whole.sort((a, b) => b.entries - a.entries).slice(UNTOUCHED);
   return replaceBy(repository, refs, small, epoch, () => true, options);
 }
 
@@ -41,6 +45,7 @@ export async function indexesWithout(
 ): Promise<IndexRef[]> {
   const touched: IndexRef[] = [];
   for (const ref of refs) {
+    if (options.damaged?.has(ref.id)) continue;
     const { packs } = await ChunkIndex.open(repository, ref, options);
     if (packs.some(({ id }) => dropped.has(id))) touched.push(ref);
   }

@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import { keys } from '../domain/documents.ts';
 import type { BlockPlace, ObjectSeal } from './block.ts';
-import { damaged, MAX_BLOCK_BYTES, newSeal, sealBlock, sealOfText, sealText } from './block.ts';
+import { damaged, MAX_BLOCK_BYTES, newSeal, openBlock, sealBlock, sealOf, sealOfText, sealText } from './block.ts';
 import { readFooter, TRAILER_BYTES, trailer } from './footer.ts';
 import { HASH_BYTES } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import type { Sealing } from './sealing.ts';
+import { nameChunk } from './sealing.ts';
 
 /** Packs: docs/format.md, section 2. */
 
@@ -238,4 +240,30 @@ function entriesOf({ place, header }: ObjectSeal, footer: Buffer, end: number): 
   }
   if (expected !== end || from !== footer.length) refuse();
   return entries;
+}
+
+/**
+ * Checks every block and chunk of a pack that was read whole. `ObjectDamaged`, also when it is not the pack that `pack`
+ * describes.
+ */
+export function checkPack(sealing: Sealing, pack: PackRef, stored: Buffer): void {
+  const place = packPlace(pack.id);
+  if (stored.length !== pack.length) throw damaged(place, `it has ${stored.length} bytes, not ${pack.length}`);
+  const seal = sealOf(sealing, place, stored);
+  const end = pack.length - TRAILER_BYTES - pack.footer;
+  const entries = entriesOf(seal, openBlock(seal, end, stored.subarray(end, end + pack.footer)), end);
+  if (!isDeepStrictEqual(refOf(pack.id, pack.length, pack.footer, entries, seal), pack)) {
+    throw damaged(place, 'it is not the pack that its index names');
+  }
+  let block: Buffer = stored;
+  let opened = -1;
+  for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
+    const { offset, stored: length, inner, length: bytes } = readEntry(entries, at);
+    if (offset !== opened) block = openBlock(seal, offset, stored.subarray(offset, offset + length));
+    opened = offset;
+    const hash = entries.subarray(at, at + HASH_BYTES);
+    if (!nameChunk(sealing, block.subarray(inner, inner + bytes)).equals(hash)) {
+      throw damaged(place, `chunk ${hash.toString('hex')} has another content`);
+    }
+  }
 }

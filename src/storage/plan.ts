@@ -32,7 +32,7 @@ export interface PlanOptions {
 }
 
 /**
- * Who uploads what: every chunk that no index names once, rarest first, to the least loaded node that has it. A merge of
+ * Who uploads what: every chunk that no index names in a whole pack once, rarest first, to the least loaded node that has it. A merge of
  * sorted streams and a spool on disk: memory does not grow with the number of chunks.
  */
 export async function planUploads(
@@ -49,7 +49,7 @@ export async function planUploads(
     recordBytes,
     indexes,
   )) {
-    if (location === undefined) {
+    if (location === undefined || location.damaged) {
       sharing.add(holdersOf(record, holders.length).length);
       spool.add(record);
     } else if (index !== undefined && options.isAdopted?.(index)) {

@@ -5,6 +5,7 @@ import { adoptOrphans } from './adopt.ts';
 import { ChunkIndex } from './chunkIndex.ts';
 import { lockLost } from './lock.ts';
 import type { CallOptions } from './objectStore.ts';
+import { openIndexes } from './openIndexes.ts';
 import { CHUNK_RECORD_BYTES, planUploads } from './plan.ts';
 import type { Repository } from './repository.ts';
 import { presentRoot } from './roots.ts';
@@ -25,14 +26,13 @@ export async function planBackup(
   const directory = await mkdtemp(join(options.directory, 'plan-'));
   try {
     const orphans = await adoptOrphans(repository, planned.root, grant.epoch, { ...options, directory });
-    const refs = orphans ? [...planned.root.indexes, orphans] : planned.root.indexes;
-    const indexes = await Promise.all(refs.map((ref) => ChunkIndex.open(repository, ref, options)));
-    const adopted = orphans ? indexes.at(-1) : undefined;
+    const indexes = await openIndexes(repository, planned.root, options);
+    const adopted = orphans ? await ChunkIndex.open(repository, orphans, options) : undefined;
     const holders = input.snapshots.map((receipt) => ({
       node: receipt.node,
       chunks: readStaged(repository, receipt.chunks, CHUNK_RECORD_BYTES, options),
     }));
-    const plan = await planUploads(holders, indexes, {
+    const plan = await planUploads(holders, adopted ? [...indexes, adopted] : indexes, {
       directory,
       isAdopted: (index) => adopted !== undefined && index === adopted,
     });

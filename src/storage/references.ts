@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import type { BackupEntry, ChunkAt, Manifest } from '../domain/documents.ts';
 import { readManifest } from './backups.ts';
-import { ChunkIndex, joinIndexes } from './chunkIndex.ts';
+import type { ChunkIndex } from './chunkIndex.ts';
+import { joinIndexes } from './chunkIndex.ts';
 import { ChunkReader } from './chunkReader.ts';
 import { HASH_BYTES } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
+import { openIndexes } from './openIndexes.ts';
 import { CHUNK_RECORD_BYTES } from './plan.ts';
 import { RecordSorter } from './records.ts';
 import type { Repository } from './repository.ts';
@@ -39,8 +41,7 @@ export async function markPacks(
   staying: readonly BackupEntry[],
   options: MarkOptions,
 ): Promise<PackUse> {
-  const indexes: ChunkIndex[] = [];
-  for (const ref of root.indexes) indexes.push(await ChunkIndex.open(repository, ref, options));
+  const indexes = await openIndexes(repository, root, options);
   const reader = new ChunkReader(repository, indexes);
   const pages = sorterOf(options, 'pages', CHUNK_RECORD_BYTES);
   const needed = sorterOf(options, 'needed', HASH_BYTES);
@@ -57,20 +58,14 @@ export async function markPacks(
         for (let at = 0; at < chunks.length; at += CHUNK_RECORD_BYTES) needed.add(chunks.subarray(at, at + HASH_BYTES));
       }
     }
-    const damaged = new Set(root.damaged.filter(({ kind }) => kind === 'pack').map(({ id }) => id));
-    return await joinPacks(needed.sorted(), indexes, damaged, options);
+    return await joinPacks(needed.sorted(), indexes, options);
   } finally {
     pages.close();
     needed.close();
   }
 }
 
-async function joinPacks(
-  needed: Iterable<Buffer>,
-  indexes: ChunkIndex[],
-  damaged: ReadonlySet<string>,
-  options: CallOptions,
-): Promise<PackUse> {
+async function joinPacks(needed: Iterable<Buffer>, indexes: ChunkIndex[], options: CallOptions): Promise<PackUse> {
   const use: PackUse = { unused: new Set(), chunks: 0, missing: 0 };
   for (const { packs } of indexes) for (const { id } of packs) use.unused.add(id);
   for await (const { record, location } of joinIndexes(needed, HASH_BYTES, indexes, options)) {
@@ -78,7 +73,7 @@ async function joinPacks(
     // One pack counts where several hold the chunk, so two that hold each other's copies are not both dropped.
     if (location) use.unused.delete(location.pack.id);
     else use.missing++;
-    if (!location || !damaged.has(location.pack.id)) continue;
+    if (!location?.damaged) continue;
     // What is left of a damaged pack stays, and so does every copy.
     for (const index of indexes) {
       const copy = await index.find(record, options);

@@ -55,7 +55,12 @@ export interface OpenOptions extends CallOptions {
  */
 export async function openRepository(store: ObjectStore, options: OpenOptions = {}): Promise<Repository> {
   const bytes = await store.read(REPOSITORY_KEY, undefined, options);
-  if (bytes === undefined) throw new HomarusError('NoRepository', `${store.description} holds no repository`);
+  if (bytes === undefined) {
+    const found = await firstObject({ store }, options);
+    throw found === undefined
+      ? new HomarusError('NoRepository', `${store.description} holds no repository`)
+      : lostParameters(store, found);
+  }
   const parameters = parseParameters(store, bytes);
   if (options.cluster !== undefined && parameters.cluster !== options.cluster) {
     throw new HomarusError(
@@ -140,6 +145,23 @@ function parseParameters(store: ObjectStore, bytes: Buffer): RepositoryParameter
     throw new HomarusError('ObjectDamaged', `${REPOSITORY_KEY} in ${store.description} names no valid id and cluster`);
   }
   return parameters;
+}
+
+/** A key of what only a repository in use has. */
+export async function firstObject(
+  { store }: Pick<Repository, 'store'>,
+  options: CallOptions = {},
+): Promise<string | undefined> {
+  for (const prefix of ['roots/', 'manifests/', 'packs/']) {
+    for await (const { key } of store.list(prefix, options)) return key;
+  }
+  return undefined;
+}
+
+export function lostParameters(store: ObjectStore, found: string): HomarusError {
+  return new HomarusError('ObjectMissing', `${store.description} holds ${found}, but no ${REPOSITORY_KEY}`, {
+    hint: `Put ${REPOSITORY_KEY} back, "homarus repair" needs it; or use another prefix or path.`,
+  });
 }
 
 /** A JSON document of one kind, as an object's bytes. */

@@ -7,7 +7,7 @@ import { takeUpDataKeys } from './dataKeys.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { openJson, sealJson } from './repository.ts';
+import { firstObject, openJson, sealJson } from './repository.ts';
 
 /** The pointer of a repository: the root with the highest number, moved by create-if-absent alone. */
 
@@ -182,17 +182,6 @@ async function withoutRoot(repository: Repository, options: CallOptions): Promis
         hint: 'Run "homarus init" again: it finishes what was cut off.',
       })
     : lostRoots(repository, found);
-}
-
-/** A key of what only a repository in use has. */
-export async function firstObject(
-  repository: Pick<Repository, 'store'>,
-  options: CallOptions = {},
-): Promise<string | undefined> {
-  for (const prefix of ['manifests/', 'packs/']) {
-    for await (const { key } of repository.store.list(prefix, options)) return key;
-  }
-  return undefined;
 }
 
 export function lostRoots(repository: Pick<Repository, 'store'>, found: string): HomarusError {

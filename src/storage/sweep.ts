@@ -19,6 +19,8 @@ export interface SweepOptions extends CallOptions {
 }
 
 const BATCH = 1000;
+/** ms */
+const REPORTS_KEPT = 30 * 24 * 60 * 60 * 1000;
 /** Storages tell the start of an upload to the second. */
 const CLOCK_GRAIN = 1000;
 
@@ -55,13 +57,13 @@ export async function sweep(
     swept.retained += held.size;
     options.onProgress?.({ ...swept });
   };
-  const removeWhere = async (prefix: string, isGarbage: (key: string) => boolean): Promise<void> => {
+  const removeWhere = async (prefix: string, isGarbage: (key: string, modified: number) => boolean): Promise<void> => {
     let batch: ListedObject[] = [];
     for (let after = ''; ; after = (batch.at(-1) as ListedObject).key) {
       // Nothing is promised about a listing from which somebody deletes: each batch has its own.
       batch = [];
       for await (const object of store.list(prefix, after === '' ? options : { ...options, after })) {
-        if (isGarbage(object.key)) batch.push(object);
+        if (isGarbage(object.key, object.modified)) batch.push(object);
         if (batch.length === BATCH) break;
       }
       await remove(batch);
@@ -72,9 +74,13 @@ export async function sweep(
   for (const prefix of ['manifests/', 'indexes/', 'packs/']) {
     await removeWhere(prefix, (key) => atOrBelow(key, floor) && !led.has(key));
   }
+  // Nothing rests on reports or on the clock by which they are old.
+  const oldest = (await store.now()) - REPORTS_KEPT;
+  const isOld = (_: string, modified: number): boolean => modified < oldest;
   for (const prefix of ['staging/', 'leases/']) {
     await removeWhere(prefix, (key) => atOrBelow(key, epoch - 1));
   }
+  await removeWhere('reports/', isOld);
   const listed = new Set(present.root.backups.map(({ name }) => name));
   await removeWhere('marks/', (key) => !listed.has(key.split('/')[1] as string));
   const locked = await store.stat(keys.root(at.root.number), options);

@@ -1,5 +1,6 @@
-import type { ChunkAt, TreePage, TreeRef } from '../domain/documents.ts';
-import { HomarusError } from '../domain/errors.ts';
+import type { TreePage, TreeRef } from '../domain/documents.ts';
+import { HomarusError, isLoss } from '../domain/errors.ts';
+import { printPath } from '../domain/text.ts';
 import { MAX_BLOCK_BYTES } from './block.ts';
 import type { ChunkReader } from './chunkReader.ts';
 import { HASH_BYTES } from './hash.ts';
@@ -111,8 +112,10 @@ async function* readPages(
 ): AsyncGenerator<{ name: string; content: Buffer }> {
   const needed = pagesInRange(await pagesOf(chunks, tree, range), range);
   const ahead: { name: string; content: Promise<Buffer> }[] = [];
-  const fetch = ({ chunk, length }: ChunkAt): void => {
-    const content = chunks.read(chunk, length, range.signal);
+  const fetch = ({ chunk, length, first }: TreePage): void => {
+    const content = chunks.read(chunk, length, range.signal).catch((error: unknown) => {
+      throw isLoss(error) ? lostPage(error, first) : error;
+    });
     // Its failure is told when it is its turn.
     content.catch(() => undefined);
     ahead.push({ name: `tree page ${chunk}`, content });
@@ -128,6 +131,11 @@ async function* readPages(
   } finally {
     await Promise.allSettled(ahead.map(({ content }) => content));
   }
+}
+
+function lostPage({ code, message }: HomarusError, first: string): HomarusError {
+  const from = printPath(Buffer.from(first, 'base64').toString('utf8'));
+  return new HomarusError(code, `${message}; a page of a tree stands there, from "${from}" on`);
 }
 
 function pagesInRange(pages: readonly TreePage[], { from, to }: TreeRange): readonly TreePage[] {

@@ -90,6 +90,9 @@ export function createNodeJobs(config: Config, repositories: Repositories, node:
         watched(run),
       ),
 
+    verifyPacks: async ({ storageName, repository: id, ...input }, run) =>
+      runJob('verifyPacks', { ...(await repository(storageName, id, config.cluster, run)), ...input }, watched(run)),
+
     finish: ({ operation }, committed) =>
       runJob('finish', { node, operation, committed }, { signal: new AbortController().signal }),
   };

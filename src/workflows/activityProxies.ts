@@ -40,6 +40,13 @@ export function control(
   });
 }
 
+export const verifyWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
+  proxyActivities<NodeActivities>({
+    ...timeouts.verifyPacksOptions(lock),
+    taskQueue: nodeQueue(cluster, node),
+    summary: node,
+  });
+
 export const nodeWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
   proxyActivities<NodeActivities>({
     ...timeouts.nodeWork(lock),

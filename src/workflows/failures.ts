@@ -2,13 +2,22 @@ import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } f
 import type { ErrorCode } from '../domain/errors.ts';
 import { errorTable, HomarusError, isErrorCode } from '../domain/errors.ts';
 
-/** An error as it leaves a workflow: its type is the code of the one table, its details hold the hint. */
-export function failure(code: ErrorCode, message: string, cause?: unknown, hint?: string): ApplicationFailure {
+/**
+ * An error as it leaves a workflow: its type is the code of the one table, its details hold the hint, and the result of an
+ * operation that did its work all the same.
+ */
+export function failure(
+  code: ErrorCode,
+  message: string,
+  cause?: unknown,
+  hint?: string,
+  result?: object,
+): ApplicationFailure {
   return ApplicationFailure.create({
     type: code,
     message,
     nonRetryable: true,
-    details: [{ hint: hint ?? errorTable[code].hint }],
+    details: [{ hint: hint ?? errorTable[code].hint, ...(result ? { result } : {}) }],
     ...(cause instanceof Error ? { cause } : {}),
   });
 }

@@ -2,3 +2,4 @@ export { backup } from './backup.ts';
 export { cleanup } from './cleanup.ts';
 export { lock } from './lock.ts';
 export { restore } from './restore.ts';
+export { verify } from './verify.ts';

@@ -28,12 +28,12 @@ export class Operation {
   readonly kind: OperationKind;
   readonly #request: OperationRequest;
   readonly #progress: OperationProgress;
-  readonly #deadline: number;
+  /** Until when a lock that somebody holds is waited for: from when it is first wanted, ms since the epoch. */
+  #deadline = 0;
 
   constructor(kind: OperationKind, cluster: string, request: OperationRequest) {
     this.kind = kind;
     this.#request = request;
-    this.#deadline = Date.now() + (request.waitForLock ?? 0);
     this.#progress = { kind, phase: 'starting', attempt: 1, attempts: 1, cluster, done: [], nodes: [] };
     setHandler(progressQuery, () => this.#progress);
   }
@@ -74,6 +74,7 @@ export class Operation {
    * for which a new attempt can do nothing end the operation (`errors.ts`, retry).
    */
   async attempts<T>(plan: (attempt: AttemptId) => LockPlan, body: (locked: Locked) => Promise<T>): Promise<T> {
+    this.#deadline = Date.now() + (this.#request.waitForLock ?? 0);
     for (;;) {
       try {
         return await this.#locked(plan, body);

@@ -67,6 +67,12 @@ export const nodeWork = (lock: LockTimes): ActivityOptions => ({
   retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: TRIES, nonRetryableErrorTypes },
 });
 
+/** A share of a verify: a node that does not take it up in time leaves it to others. */
+export const verifyPacksOptions = (lock: LockTimes): ActivityOptions => ({
+  ...nodeWork(lock),
+  scheduleToStartTimeout: 3 * NODE_ANSWERS_WITHIN,
+});
+
 /** A node that stays silent for its lease's time counts as stopped. */
 export const releaseNodeOptions = (lock: LockTimes): ActivityOptions => ({
   ...WAIT,

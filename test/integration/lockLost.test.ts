@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { makeSampleTree } from '../../src/cli/sampleTree.ts';
+import { differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
+import type { ReportLine } from '../../src/storage/verify.ts';
 import { TestCluster } from '../support/cluster.ts';
 
 /**
@@ -45,10 +46,15 @@ async function ending(id: string, name: string): Promise<OperationStatus> {
 const give = (node: string): void => writeFileSync(join(cluster.root(node), 'new'), randomBytes(20_000_000));
 
 test(
-  'a backup, a restore, a cleanup and a lock succeed',
+  'a backup, a verify, a restore, a cleanup and a lock succeed',
   async () => {
     expect(await ending(await cluster.begins('backup'), 'backup-succeeded')).toMatchObject({ state: 'succeeded' });
     expect(await ending(await cluster.begins('backup'), 'backup-unchanged')).toMatchObject({ state: 'succeeded' });
+    const verify = await cluster.begins('verify', '--read-data');
+    expect(await ending(verify, 'verify-succeeded')).toMatchObject({
+      state: 'succeeded',
+      result: { backups: 2, damaged: 0, report: null },
+    });
     rmSync(join(cluster.root('n2'), 'data'), { recursive: true });
     const restore = await cluster.begins('restore', 'latest', '--yes');
     expect(await ending(restore, 'restore-succeeded')).toMatchObject({ state: 'succeeded' });
@@ -59,6 +65,42 @@ test(
     expect(refused).toMatchObject({ state: 'failed', error: { code: 'LockHeld' } });
     await cluster.does('unlock');
     expect(await ending(String(operation), 'lock-unlocked')).toMatchObject({ result: { ended: 'unlocked' } });
+  },
+  LONG,
+);
+
+test(
+  'a lost pack is named with what it costs, counts as absent from then on, and is healed by the next backup',
+  async () => {
+    await cluster.does('backup');
+    const stored = join(cluster.directory, 's3', 'backups', 'east', 'packs');
+    const packs = readdirSync(stored, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('/'));
+    const [lost] = packs as [string];
+    rmSync(join(stored, lost));
+
+    const { exit, json } = await cluster.homarus('verify');
+    expect(exit).toBe(15);
+    expect(json.error).toMatchObject({ code: 'DamageFound', message: expect.stringContaining(`packs/${lost}`) });
+    const { operation, report, notedIn } = json.result as { operation: string; report: ReportLine[]; notedIn: number };
+    expect(notedIn).toBeGreaterThan(0);
+    expect(report).toContainEqual(expect.objectContaining({ type: 'damage', key: `packs/${lost}` }));
+    expect(report).toContainEqual(expect.objectContaining({ type: 'loss', node: expect.stringMatching(/^n[123]$/) }));
+    expect(await ending(operation, 'verify-damaged')).toMatchObject({ state: 'failed', result: { damaged: 1 } });
+    expect(await holder()).toBeNull();
+    const followed = await cluster.homarus('follow', operation);
+    expect(followed).toMatchObject({ exit: 15, json: { result: { damaged: 1 } } });
+
+    await cluster.does('backup');
+    await cluster.does('cleanup', '--keep-last', '1', '--yes');
+    // A node that is down leaves its share to the others.
+    await cluster.kill('n1');
+    const healed = await cluster.homarus('verify', '--read-data', '50%');
+    await cluster.launch('n1');
+    expect(healed).toMatchObject({ exit: 0, json: { result: { damaged: 0, backups: 1 } } });
+    const before = cluster.nodes.map((node) => fingerprint(cluster.root(node)));
+    for (const node of cluster.nodes) rmSync(join(cluster.root(node), 'data'), { recursive: true });
+    await cluster.does('restore', '--yes');
+    expect(before.flatMap((print, n) => differences(print, fingerprint(cluster.root(`n${n + 1}`))))).toEqual([]);
   },
   LONG,
 );

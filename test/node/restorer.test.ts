@@ -62,7 +62,7 @@ afterEach(() => rmSync(base, { recursive: true, force: true }));
 const restore = (stored: StoredTree, options: Partial<RestoreInput> = {}): Promise<RestoreCounts> =>
   restoreTrees(
     repository,
-    [stored.index],
+    { indexes: [stored.index], damaged: [] },
     {
       roots: [{ path: target, linkDir: join(target, '.homarus'), tree: stored.tree }],
       select: everything,

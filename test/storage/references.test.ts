@@ -106,16 +106,19 @@ describe('marking', () => {
     expect([a.packs[0]?.id, b.packs[0]?.id]).toContain([...unused][0]);
   });
 
-  test('keeps the copies of what stands in a damaged pack', async () => {
-    const a = await givenBackup(repository, 'a', [['one']]);
-    const b = await givenBackup(repository, 'b', [['one']]);
+  test('gives a damaged pack up when whole ones hold all that is needed of it, and keeps all copies when none does', async () => {
+    const [a, b] = [await givenBackup(repository, 'a', [['one']]), await givenBackup(repository, 'b', [['one']])].map(
+      ({ packs }) => packs[0]?.id as string,
+    );
     const now = await presentRoot(repository);
-    for (const { packs } of [a, b]) {
-      const damaged = [{ kind: 'pack', id: packs[0]?.id as string }] as const;
-      const damagedAt: RootAt = { ...now, root: { ...now.root, damaged: [...damaged] } };
-      const { unused } = await markPacks(repository, damagedAt, now.root.backups, { directory });
-      expect(unused).toEqual(packs === a.packs ? new Set() : new Set([b.packs[0]?.id]));
-    }
+    const unusedWith = async (...ids: (string | undefined)[]) => {
+      const damaged = ids.map((id) => ({ kind: 'pack', id: id as string }) as const);
+      const damagedAt: RootAt = { ...now, root: { ...now.root, damaged } };
+      return (await markPacks(repository, damagedAt, now.root.backups, { directory })).unused;
+    };
+    expect(await unusedWith(a)).toEqual(new Set([a]));
+    expect(await unusedWith(b)).toEqual(new Set([b]));
+    expect(await unusedWith(a, b)).toEqual(new Set());
   });
 });
 

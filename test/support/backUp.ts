@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type {
   AttemptId,
   BackupResult,
+  CleanupRequest,
   SnapshotReceipt,
   StorageGrant,
   UploadReceipt,
@@ -138,7 +139,14 @@ export function restoreTo(
 }
 
 /** Deletes a backup, and what no other needs. */
-export async function remove(repository: Repository, backup: string, directory: string): Promise<void> {
+export const remove = (repository: Repository, backup: string, directory: string): Promise<void> =>
+  cleanUpWith(repository, directory, { backups: [backup] });
+
+/** A cleanup that keeps all backups. */
+export const cleanUpAll = (repository: Repository, directory: string): Promise<void> =>
+  cleanUpWith(repository, directory, {});
+
+async function cleanUpWith(repository: Repository, directory: string, request: CleanupRequest): Promise<void> {
   const operation = `cleanup-${++operations}`;
   const since = new Date().toISOString();
   const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'cleanup', by: 'test', since };
@@ -151,6 +159,11 @@ export async function remove(repository: Repository, backup: string, directory: 
     root: at.root.number,
     ttl: 60_000,
   };
-  const input = { grant, nonce: `${operation}-commit`, request: { backups: [backup] } };
-  await cleanUp(repository, input, { retention: {}, directory, now: Date.now() });
+  const input = { grant, nonce: `${operation}-commit`, request };
+  try {
+    await cleanUp(repository, input, { retention: {}, directory, now: Date.now() });
+  } catch (error) {
+    await releaseLock(repository, epoch, `${operation}-release`);
+    throw error;
+  }
 }
