@@ -55,6 +55,10 @@ export interface DamagedObject {
   id: string;
 }
 
+export interface AsideBackup extends BackupEntry {
+  why: string;
+}
+
 export interface RootDocument {
   version: 1;
   features: string[];
@@ -71,6 +75,8 @@ export interface RootDocument {
   backups: BackupEntry[];
   indexes: IndexRef[];
   damaged: DamagedObject[];
+  /** Backups that a repair found not whole: not listed, but kept, and restored by name as far as they go. */
+  aside?: AsideBackup[];
   /** Of an encrypted repository. */
   keys?: RootKeys;
 }

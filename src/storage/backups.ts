@@ -1,4 +1,4 @@
-import type { BackupEntry, Manifest } from '../domain/documents.ts';
+import type { BackupEntry, Manifest, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import { damaged } from './block.ts';
@@ -70,7 +70,7 @@ export async function readBackup<T>(
   options: CallOptions = {},
 ): Promise<T> {
   for (let now = at; ; ) {
-    const entry = now.root.backups.find((backup) => backup.name === name);
+    const entry = named(now.root, name);
     if (!entry) throw new HomarusError('BackupRemoved', `backup ${name} is not listed any more`);
     try {
       return await work(now, entry);
@@ -82,5 +82,9 @@ export async function readBackup<T>(
     }
   }
 }
+
+/** A backup by its name, listed or set aside by a repair. */
+export const named = ({ backups, aside = [] }: RootDocument, name: string): BackupEntry | undefined =>
+  [...backups, ...aside].find((entry) => entry.name === name);
 
 const hashOf = (stored: Buffer): string => blake3.hash([stored]).toString('hex');

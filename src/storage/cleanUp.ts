@@ -6,6 +6,7 @@ import { HomarusError, isLoss } from '../domain/errors.ts';
 import type { CleanupRequest, CleanupResult, StorageGrant } from '../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../domain/retention.ts';
 import { judge } from '../domain/retention.ts';
+import { named } from './backups.ts';
 import type { LeftOut } from './garbage.ts';
 import { cleaned, needsSweep, raiseFloor } from './garbage.ts';
 import { indexesWithout } from './indexes.ts';
@@ -34,14 +35,19 @@ export async function verdicts(
   request: Pick<CleanupRequest, 'retention' | 'backups'>,
   options: CallOptions & { retention: RetentionPolicy; now: number },
 ): Promise<Verdict[]> {
-  const unknown = (request.backups ?? []).filter((name) => !at.root.backups.some((entry) => entry.name === name));
+  const unknown = (request.backups ?? []).filter((name) => named(at.root, name) === undefined);
   if (unknown.length > 0) {
     throw new HomarusError('BackupNotFound', `there is no backup ${unknown.join(', ')} of cluster ${at.root.cluster}`);
   }
   const pinned = await pinnedBackups(repository, options);
   const backups = at.root.backups.map((entry) => ({ ...entry, held: pinned.get(entry.name) }));
   const policy = request.retention ?? options.retention;
-  return judge(backups, policy, options.now, request.backups ? { delete: request.backups } : {});
+  // What a repair set aside goes only when it is named.
+  const aside = (at.root.aside ?? []).filter(({ name }) => request.backups?.includes(name));
+  return [
+    ...judge(backups, policy, options.now, request.backups ? { delete: request.backups } : {}),
+    ...aside.map(({ name, why }) => ({ name, keep: false, reasons: [`set aside: ${why}`] })),
+  ];
 }
 
 /**
@@ -140,6 +146,8 @@ async function withoutBackups(
 ): Promise<LeftOut> {
   const directory = await mkdtemp(join(options.directory, 'cleanup-'));
   try {
+    // What a backup that is not whole needs is not known: until it goes every pack stays.
+    if (at.root.aside?.some(({ name }) => !going.has(name))) return { backups: going };
     const staying = at.root.backups.filter(({ name }) => !going.has(name));
     const { unused, missing } = await markPacks(repository, at, staying, { ...options, directory });
     const damaged = damagedIn(at.root);

@@ -19,7 +19,7 @@ const placeOf = (generation: number) => ({ kind: 'dataKey', key: keys.dataKey(ge
 /** What a root brings: the data keys of all that it leads to. One that is lost is missed when something needs it. */
 export async function takeUpDataKeys(
   repository: Repository,
-  root: RootDocument,
+  root: Pick<RootDocument, 'number' | 'keys'>,
   options: CallOptions = {},
 ): Promise<void> {
   const { unlocked } = repository;

@@ -28,7 +28,7 @@ export interface LeftOut {
 
 /** The root after a cleanup: without what it leaves out, and with a floor that makes garbage of it. */
 export function cleaned(lockRoot: RootDocument, leftOut: LeftOut): RootDocument {
-  const dropped = lockRoot.backups.filter(({ name }) => leftOut.backups.has(name));
+  const dropped = [...lockRoot.backups, ...(lockRoot.aside ?? [])].filter(({ name }) => leftOut.backups.has(name));
   const packs = new Set(leftOut.packs);
   const epochs = [
     ...dropped.map(({ epoch }) => epoch),
@@ -40,10 +40,15 @@ export function cleaned(lockRoot: RootDocument, leftOut: LeftOut): RootDocument 
   return {
     ...next,
     backups: lockRoot.backups.filter(({ name }) => !leftOut.backups.has(name)),
+    ...withoutAside(lockRoot, leftOut.backups),
     damaged: next.damaged.filter(({ id }) => !gone.has(id)),
     floor: raiseFloor(lockRoot, epochs, leftOut.orphans),
     swept: lowerSwept(next.swept, epochs),
   };
+}
+
+function withoutAside({ aside = [] }: RootDocument, names: ReadonlySet<string>): Pick<RootDocument, 'aside'> {
+  return aside.length > 0 ? { aside: aside.filter(({ name }) => !names.has(name)) } : {};
 }
 
 /** The root with these indexes instead of its own; what it then leads to no more waits for the next sweep. */
@@ -78,11 +83,11 @@ export async function ledTo(repository: Repository, root: RootDocument, options?
 
 async function knownLedTo(
   repository: Repository,
-  { backups }: RootDocument,
+  { backups, aside = [] }: RootDocument,
   indexes: readonly IndexRef[],
   options?: CallOptions,
 ): Promise<Set<string>> {
-  const led = new Set(backups.map(({ name, id }) => keys.manifest(name, id)));
+  const led = new Set([...backups, ...aside].map(({ name, id }) => keys.manifest(name, id)));
   for (const ref of indexes) {
     led.add(keys.index(ref.id));
     const index = await ChunkIndex.open(repository, ref, options);

@@ -2,7 +2,7 @@ import type { BackupEntry, RootDocument } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { matchNodes } from '../domain/matchNodes.ts';
 import type { ClusterSettings, RestorePlan, RestoreRequest } from '../domain/operations.ts';
-import { readManifest } from './backups.ts';
+import { named, readManifest } from './backups.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
@@ -37,7 +37,7 @@ export interface Latest {
 /** A backup by its name, or the latest one that fits. `BackupNotFound` says what there is. */
 export function findBackup(root: RootDocument, name: string, { before, nodes }: Latest = {}): BackupEntry {
   if (name !== 'latest') {
-    const found = root.backups.find((entry) => entry.name === name);
+    const found = named(root, name);
     if (found) return found;
     throw new HomarusError('BackupNotFound', `there is no backup ${name} of cluster ${root.cluster}`);
   }

@@ -81,7 +81,7 @@ export async function sweep(
     await removeWhere(prefix, (key) => atOrBelow(key, epoch - 1));
   }
   await removeWhere('reports/', isOld);
-  const listed = new Set(present.root.backups.map(({ name }) => name));
+  const listed = new Set([...present.root.backups, ...(present.root.aside ?? [])].map(({ name }) => name));
   await removeWhere('marks/', (key) => !listed.has(key.split('/')[1] as string));
   const locked = await store.stat(keys.root(at.root.number), options);
   if (locked) {

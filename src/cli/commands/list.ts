@@ -15,9 +15,13 @@ export const list: Spec<{ storage?: string }> = {
   async run(context, { storage }) {
     const reading = await context.reading(storage, { anyCluster: true });
     const backups = await listBackups(reading);
-    const { cluster } = reading.at.root;
+    const { cluster, aside = [] } = reading.at.root;
+    for (const { name, why } of aside) context.output.note(`set aside by a repair: backup ${name}: ${why}`);
     const text = backups.length > 0 ? backupTable(backups) : `there is no backup of cluster ${cluster} yet`;
-    return { result: { cluster, storage: await context.storageName(storage), backups }, text };
+    return {
+      result: { cluster, storage: await context.storageName(storage), backups, ...(aside.length > 0 ? { aside } : {}) },
+      text,
+    };
   },
 };
 
