@@ -28,6 +28,7 @@ import type { NodeSettings } from '../../src/node/settings.ts';
 import { snapshot } from '../../src/node/snapshot.ts';
 import { tasks } from '../../src/node/tasks.ts';
 import { upload } from '../../src/node/uploader.ts';
+import { verifyPacks } from '../../src/node/verifyPacks.ts';
 import { workDirectory } from '../../src/node/workDirectory.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
@@ -250,6 +251,7 @@ export class SmallCluster {
         );
       },
       restore: ({ backup, ...work }) => restoreNode(repository, { ...work, node, backup: backup.name }, context),
+      verifyPacks: (work) => verifyPacks(repository, work, context),
     };
     const deps = { node: node.id, host: 'test', incarnation, lease, liveness };
     return {
