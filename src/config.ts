@@ -7,6 +7,7 @@ import type { Fault } from './configFaults.ts';
 import { contradictions, insteadOfSecret, pathText, secretsIn } from './configFaults.ts';
 import type { ConfigFile } from './configFile.ts';
 import { configFile } from './configFile.ts';
+import { type OutsidePlugin, outsidePlugin, pluginSchema } from './configPlugin.ts';
 import { HomarusError } from './domain/errors.ts';
 import type { LockTimes } from './domain/operations.ts';
 import type { RetentionPolicy } from './domain/retention.ts';
@@ -19,7 +20,8 @@ export interface Config {
   storages: Readonly<Record<string, StorageSettings>>;
   defaultStorage: string;
   nodes: NodeConfig[];
-  plugin: ConfigFile['plugin'];
+  /** `folder`: of a plugin from outside. */
+  plugin: { name: string; folder?: string; options: unknown };
   parallelism: { threads: number; requests: number };
   compression: { level: number };
   /** `throttle`: between heartbeats. */
@@ -70,11 +72,14 @@ export async function loadConfig(path: string): Promise<Config> {
   } catch (cause) {
     throw new HomarusError('ConfigInvalid', `the configuration cannot be read: ${(cause as Error).message}`, { cause });
   }
-  return parseConfig(content, path);
+  return parseConfig(content, path, await outsidePlugin(parseDocument(content).toJS(), path));
 }
 
-/** YAML, or JSON, which is YAML too. `ConfigInvalid` names all faults at once, in the order of the file. */
-export function parseConfig(content: string, where: string): Config {
+/**
+ * YAML, or JSON, which is YAML too. `ConfigInvalid` names all faults at once, in the order of the file. `outside`: what is
+ * known of the plugin from outside that the file names.
+ */
+export function parseConfig(content: string, where: string, outside?: OutsidePlugin): Config {
   const lines = new LineCounter();
   const document = parseDocument(content, { lineCounter: lines });
   if (document.errors.length > 0) {
@@ -87,12 +92,15 @@ export function parseConfig(content: string, where: string): Config {
   if (!isMap(document.contents))
     throw invalid(where, ['it holds no fields; "cluster", "storages" and "nodes" are needed']);
   const raw: unknown = document.toJS();
-  const parsed = configFile.safeParse(raw);
+  const schema = configFile.extend({ plugin: pluginSchema(raw, outside) });
+  const parsed = schema.safeParse(raw);
   const faults = [
     ...secretsIn(raw),
-    ...(parsed.success ? contradictions(parsed.data) : parsed.error.issues.flatMap((issue) => faultsOf(issue, raw))),
+    ...(parsed.success
+      ? contradictions(parsed.data)
+      : parsed.error.issues.flatMap((issue) => faultsOf(issue, raw, schema))),
   ];
-  if (faults.length === 0 && parsed.success) return configOf(parsed.data);
+  if (faults.length === 0 && parsed.success) return configOf(parsed.data, outside);
   const placeOf = ({ path }: Fault): number => {
     for (let length = path.length; length > 0; length--) {
       const at = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined;
@@ -118,10 +126,10 @@ function invalid(where: string, faults: readonly string[]): HomarusError {
   );
 }
 
-function faultsOf(issue: z.core.$ZodIssue, raw: unknown): Fault[] {
+function faultsOf(issue: z.core.$ZodIssue, raw: unknown, schema: z.ZodType): Fault[] {
   const { path, message } = issue;
   if (issue.code === 'unrecognized_keys') {
-    const known = knownAt(path);
+    const known = knownAt(schema, path);
     // One that would hold a secret has a fault of its own.
     return issue.keys
       .filter((key) => insteadOfSecret(key) === undefined)
@@ -132,7 +140,7 @@ function faultsOf(issue: z.core.$ZodIssue, raw: unknown): Fault[] {
     return issue.errors
       .flat()
       .slice(0, 1)
-      .flatMap((inner) => faultsOf({ ...inner, path: [...path, ...inner.path] }, raw));
+      .flatMap((inner) => faultsOf({ ...inner, path: [...path, ...inner.path] }, raw, schema));
   }
   const missing = issue.code !== 'custom' && path.length > 0 && isMissing(raw, path);
   return [{ path, message: missing ? `is missing; ${expected(message)}` : message.replace(/^Invalid input: /, '') }];
@@ -151,18 +159,18 @@ function isMissing(raw: unknown, path: readonly PropertyKey[]): boolean {
 }
 
 /** The fields that the schema has where `path` leads to; for suggestions, so a miss does no harm. */
-function knownAt(path: readonly PropertyKey[]): string[] {
-  let schemas: unknown[] = [configFile];
+function knownAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let schemas: unknown[] = [schema];
   for (const part of [...path, undefined]) {
     schemas = schemas.flatMap(opened);
     if (part === undefined) break;
-    schemas = schemas.flatMap((schema) => {
-      const { shape, element, valueType } = (schema as { def: Record<string, unknown> }).def;
+    schemas = schemas.flatMap((one) => {
+      const { shape, element, valueType } = (one as { def: Record<string, unknown> }).def;
       if (shape) return [(shape as Record<PropertyKey, unknown>)[part]].filter(Boolean);
       return [element, valueType].filter(Boolean);
     });
   }
-  return schemas.flatMap((schema) => Object.keys(((schema as { def: { shape?: object } }).def.shape ?? {}) as object));
+  return schemas.flatMap((one) => Object.keys(((one as { def: { shape?: object } }).def.shape ?? {}) as object));
 }
 
 /** Without what is wrapped around a schema. */
@@ -200,10 +208,12 @@ function distance(a: string, b: string): number {
   return row[b.length] as number;
 }
 
-function configOf(file: ConfigFile): Config {
+function configOf(file: ConfigFile, outside: OutsidePlugin | undefined): Config {
   const { dataDir, retention } = file;
+  const { name, options } = file.plugin;
   return {
     ...file,
+    plugin: { name, ...(outside?.folder === undefined ? {} : { folder: outside.folder }), options },
     defaultStorage: file.defaultStorage ?? (Object.keys(file.storages)[0] as string),
     retention: Object.fromEntries(Object.entries(retention).filter(([, value]) => value !== undefined)),
     nodes: file.nodes.map(({ id, az, root, linkDir, roots, stateDir, cacheDir }) => ({

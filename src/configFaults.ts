@@ -1,5 +1,4 @@
 import type { ConfigFile } from './configFile.ts';
-import { compileSelection } from './node/select.ts';
 
 /** A fault of a configuration: where it is, and what would be right. */
 export interface Fault {
@@ -42,13 +41,7 @@ export function secretsIn(value: unknown, path: readonly PropertyKey[] = []): Fa
 
 /** What no field shows by itself. */
 export function contradictions(file: ConfigFile): Fault[] {
-  return [
-    ...storageFaults(file),
-    ...nodeFaults(file),
-    ...directoryFaults(file),
-    ...globFaults(file),
-    ...timeFaults(file),
-  ];
+  return [...storageFaults(file), ...nodeFaults(file), ...directoryFaults(file), ...timeFaults(file)];
 }
 
 function storageFaults({ storages, defaultStorage }: ConfigFile): Fault[] {
@@ -149,20 +142,6 @@ function rootsOf({ id, root, roots }: ConfigFile['nodes'][number], node: number)
 const isInside = (path: string, directory: string): boolean =>
   path !== directory && path.startsWith(directory === '/' ? '/' : `${directory}/`);
 const overlap = (a: string, b: string): boolean => a === b || isInside(a, b) || isInside(b, a);
-
-function globFaults({ plugin: { options } }: ConfigFile): Fault[] {
-  return (['include', 'exclude'] as const).flatMap((field) =>
-    options[field].flatMap((glob, place) => {
-      try {
-        compileSelection({ include: [glob], exclude: [] });
-        return [];
-      } catch (error) {
-        const message = (error as Error).message.replace(/^path: /, '');
-        return [{ path: ['plugin', 'options', field, place], message }];
-      }
-    }),
-  );
-}
 
 function timeFaults({ lock, retention }: ConfigFile): Fault[] {
   const faults: Fault[] = [];

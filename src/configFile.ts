@@ -1,38 +1,15 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
+import type { PluginFields } from './configPlugin.ts';
 import { isSpan, isTimeZone } from './domain/calendar.ts';
-import { parseDuration } from './domain/duration.ts';
 import { UNLIMITED } from './domain/retention.ts';
+import { fields } from './plugins/fields.ts';
 
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const name = z.string().regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
-const text = z.string().min(1, 'must not be empty');
-const path = text
-  .refine(
-    (value) => value.startsWith('/'),
-    'give an absolute path, which means the same on every machine and in every directory',
-  )
-  .refine(
-    (value) => !value.split('/').some((part) => part === '..' || part === '.'),
-    'give a path without "." and ".."',
-  )
-  .transform((value) => join('/', value).replace(/(.)\/+$/, '$1'));
-const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'give the name of an environment variable');
-
-const duration = (least = 1) =>
-  z.string({ error: 'give a duration such as 90s, 5m, 1h or 2d' }).transform((value, context) => {
-    try {
-      const ms = parseDuration(value);
-      if (ms >= least) return ms;
-      context.addIssue(`must be at least ${least / 1000} s`);
-    } catch (error) {
-      context.addIssue((error as Error).message);
-    }
-    return z.NEVER;
-  });
+const { text, path, envName, duration } = fields(z);
 
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
 
@@ -142,14 +119,8 @@ export const configFile = z.strictObject({
   storages: z.record(name, z.discriminatedUnion('type', [files, s3], { error: 'type must be files or s3' })),
   defaultStorage: name.optional(),
   nodes: z.array(node).min(1, 'name at least one node'),
-  plugin: group({
-    name: z.literal('files', { error: 'the plugin that exists is "files"' }).default('files'),
-    options: group({
-      include: z.array(text).default([]),
-      exclude: z.array(text).default([]),
-      onUnreadable: z.enum(['fail', 'skip']).default('fail'),
-    }),
-  }),
+  /** What fits the plugin that the file names stands in its place: `configPlugin.ts`. */
+  plugin: z.custom<PluginFields>(),
   parallelism: group({
     threads: whole(1, 256).default(availableParallelism()),
     requests: whole(1, 1024).default(32),

@@ -1,5 +1,5 @@
-import { hasCode } from '../domain/errors.ts';
-import type { AttemptId, NodeGrant } from '../domain/operations.ts';
+import { HomarusError, hasCode } from '../domain/errors.ts';
+import type { AttemptId, NodeGrant, PluginVersion } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
 import type { Log } from '../telemetry.ts';
 import { toFailure } from './boundary.ts';
@@ -13,6 +13,8 @@ export interface ControlDeps {
   readonly host: string;
   readonly incarnation: string;
   readonly lease: NodeLease;
+  /** What this process was started with. */
+  readonly plugin: PluginVersion;
   readonly liveness: Liveness;
   /** `NodeTaken` when another machine serves the node, too. */
   refuseRivals(): Promise<void>;
@@ -33,10 +35,13 @@ export type ControlActivities = ReturnType<typeof createControlActivities>;
 /** On a node's own small queue, so that a busy node still answers. */
 export function createControlActivities(deps: ControlDeps) {
   return {
-    async acquireNode({ attempt, ttl }: { attempt: AttemptId; ttl: number }): Promise<NodeGrant> {
+    /** `plugin`: what the work needs here; null: nothing. `PluginMismatch` when this process has another. */
+    async acquireNode(input: { attempt: AttemptId; ttl: number; plugin: PluginVersion | null }): Promise<NodeGrant> {
       const { node, host, incarnation, lease } = deps;
+      const { attempt, ttl } = input;
       try {
         await deps.refuseRivals();
+        if (input.plugin) refuseOther(node, deps.plugin, input.plugin);
         return { attempt, node, grant: await lease.acquire(attempt, ttl), host, incarnation, ttl };
       } catch (error) {
         throw toFailure(error);
@@ -83,4 +88,12 @@ export function createControlActivities(deps: ControlDeps) {
       );
     },
   };
+}
+
+function refuseOther(node: string, has: PluginVersion, wanted: PluginVersion): void {
+  if (has.name === wanted.name && has.version === wanted.version) return;
+  throw new HomarusError(
+    'PluginMismatch',
+    `node ${node} runs plugin "${has.name}" in version ${has.version}, the coordinator "${wanted.name}" in version ${wanted.version}`,
+  );
 }

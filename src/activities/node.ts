@@ -14,6 +14,7 @@ import type {
 import type { NodeLease } from '../node/lease.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import type { Liveness } from './liveness.ts';
+import type { NodePlugin } from './plugin.ts';
 
 /** What the jobs of a node do, whoever asks; `workers/node.ts` makes them from the configuration. */
 export interface NodeJobs {
@@ -54,6 +55,7 @@ export interface NodeDeps {
   readonly lease: NodeLease;
   readonly liveness: Liveness;
   readonly jobs: NodeJobs;
+  readonly plugin: NodePlugin;
 }
 
 /** `NodeTaken` when what was granted by one incarnation of a node comes to another. */
@@ -89,6 +91,8 @@ export function createNodeActivities(deps: NodeDeps) {
       return deps.lease.run(grant, (ended) => work({ ...run, signal: AbortSignal.any([run.signal, ended]) }));
     });
   return {
+    ...deps.plugin.activities(underGrant),
+
     snapshotNode: (input: { grant: NodeGrant; storage: StorageGrant }): Promise<SnapshotReceipt> =>
       underGrant(input.grant, (run) => deps.jobs.snapshot({ storage: input.storage }, run)),
 

@@ -67,6 +67,19 @@ export const errorTable = {
   DifferentFileSystem: row(400, 20, 'never', 'Hard links need one file system: move linkDir, or exclude the mount.'),
   NodesDoNotMatch: row(409, 21, 'never', 'Choose nodes with --node, or extract single nodes with "homarus extract".'),
   NodeFailed: row(500, 22, 'attempt', 'The log of the worker on that node has more.'),
+  PluginFailed: row(
+    500,
+    26,
+    'attempt',
+    'The log of the worker that did it has more; docs/plugins.md has the contract.',
+  ),
+  PluginMismatch: row(409, 26, 'never', 'Give coordinators and nodes the same plugin and configuration; restart them.'),
+  PluginTooOld: row(
+    409,
+    26,
+    'never',
+    'Use a version of the plugin that is not older than the one that made the backup.',
+  ),
   WorkerRestarted: row(503, 23, 'activity', 'The worker was restarted; the activity goes on by itself.'),
   OperationNotFound: row(404, 24, 'never', 'Temporal forgets operations after its retention; "homarus list" does not.'),
 } as const satisfies Record<string, Row>;

@@ -160,6 +160,22 @@ export interface UploadReceipt {
   stored: number;
 }
 
+/** What stored a stream. */
+export interface StreamReceipt {
+  name: string;
+  bytes: number;
+  /** JSON: the stream's chunks. */
+  chunks: StagedDocument;
+  /** Its packs; null when all of it was there. */
+  upload: UploadReceipt | null;
+}
+
+/** Which plugin, and in which version, works on something. */
+export interface PluginVersion {
+  name: string;
+  version: number;
+}
+
 export interface RestorePair {
   from: string;
   to: string;
@@ -173,6 +189,8 @@ export interface RestorePlan {
   settings: ClusterSettings;
   /** Id of the repository that has it. */
   repository: string;
+  /** From the manifest. */
+  plugin: PluginVersion & { data: unknown };
   /** False when the storage is another cluster's: then only the nodes are locked. */
   lockStorage: boolean;
 }
@@ -210,6 +228,8 @@ export interface RestoreResult {
   kept: number;
   fetchedBytes: number;
   removed: number;
+  /** What the plugin says of its part. */
+  plugin?: unknown;
 }
 
 export interface CleanupResult {
@@ -299,6 +319,7 @@ export type Phase =
   | 'starting'
   | 'waiting for the lock'
   | 'locking'
+  | 'plugin'
   | 'snapshot'
   | 'plan'
   | 'upload'
@@ -337,6 +358,8 @@ export interface OperationProgress {
   nodes: string[];
   /** Nodes that the operation goes without, if any. */
   missing?: string[];
+  /** What the plugin is at, in the phase `plugin`. */
+  step?: string;
   backup?: string;
   /** Why the last attempt failed. */
   lastFailure?: string;

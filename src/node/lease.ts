@@ -42,6 +42,8 @@ export class NodeLease {
   #deadline: number;
   #timer: NodeJS.Timeout | undefined;
   readonly #working = new Set<Work>();
+  /** Called when the lease of an attempt ran out and its work has ended. */
+  onRanOut: ((attempt: AttemptId) => void) | undefined;
 
   constructor(stateDir: string, node: string, clocks: Clocks = systemClocks) {
     this.#path = join(stateDir, 'lease.json');
@@ -149,9 +151,16 @@ export class NodeLease {
     const left = Math.max(this.#deadline - this.#clocks.monotonic(), 0);
     this.#timer = setTimeout(() => {
       if (this.#fresh()) this.#watch();
-      else for (const work of this.#working) work.abort(this.#ranOut());
+      else void this.#end();
     }, left);
     this.#timer.unref();
+  }
+
+  async #end(): Promise<void> {
+    const { holder } = this.#state;
+    for (const work of this.#working) work.abort(this.#ranOut());
+    await Promise.all([...this.#working].map((work) => work.ended));
+    if (holder !== null) this.onRanOut?.(holder);
   }
 
   async #stopWorkBefore(grant: number): Promise<void> {

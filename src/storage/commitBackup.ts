@@ -1,6 +1,12 @@
-import type { BackupEntry, IndexRef, Manifest, ManifestNode, Totals } from '../domain/documents.ts';
+import type { BackupEntry, ChunkAt, IndexRef, Manifest, ManifestNode, Totals } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
-import type { BackupResult, SnapshotReceipt, StorageGrant, UploadReceipt } from '../domain/operations.ts';
+import type {
+  BackupResult,
+  SnapshotReceipt,
+  StorageGrant,
+  StreamReceipt,
+  UploadReceipt,
+} from '../domain/operations.ts';
 import { backupName, writeManifest } from './backups.ts';
 import type { PackRef } from './chunkIndex.ts';
 import { ENTRY_BYTES, writeIndex } from './chunkIndex.ts';
@@ -28,9 +34,12 @@ export interface BackupCommit {
   /** Ids of nodes that the backup is without. */
   missing: string[];
   uploads: UploadReceipt[];
+  streams: StreamReceipt[];
   /** Index of the packs that a died backup left and that this one adopts. */
   orphans: IndexRef | null;
   plugin: { name: string; version: number; data: unknown };
+  /** Names of backups that this one cannot do without. */
+  requires: readonly string[];
 }
 
 export interface CommittedBackup {
@@ -53,10 +62,18 @@ export async function commitBackup(
   if (standing) return committed(repository, input, standing);
   if (planned.root.number !== input.grant.root) throw lockLost(planned.root, input.grant.epoch);
 
+  checkPlugin(input, planned.root.backups);
   const nodes = await Promise.all(
     input.snapshots.map((receipt) => readStagedJson(repository, receipt.snapshot, options) as Promise<ManifestNode>),
   );
-  const index = await indexUploads(repository, input, options);
+  const streams = await Promise.all(
+    input.streams.map(async ({ name, chunks }) => ({
+      name,
+      chunks: (await readStagedJson(repository, chunks, options)) as ChunkAt[],
+    })),
+  );
+  const uploads = [...input.uploads, ...input.streams.flatMap(({ upload }) => upload ?? [])];
+  const index = await indexUploads(repository, input.grant.epoch, uploads, options);
   const finished = new Date();
   const totals = sum(input.snapshots.map((receipt) => receipt.totals));
   const name = backupName(planned.root.backups, input.started);
@@ -76,7 +93,7 @@ export async function commitBackup(
     plugin: input.plugin,
     nodes,
     ...partial,
-    streams: [],
+    streams,
     totals,
   };
   const entry: BackupEntry = {
@@ -92,8 +109,9 @@ export async function commitBackup(
     nodes: nodes.length,
     files: totals.files,
     bytes: totals.bytes,
-    added: total(input.uploads, 'bytes'),
-    stored: total(input.uploads, 'stored'),
+    added: total(uploads, 'bytes'),
+    stored: total(uploads, 'stored'),
+    ...(input.requires.length > 0 ? { requires: [...input.requires] } : {}),
     ...partial,
   };
   const added = [index, input.orphans].filter((ref) => ref !== null && ref !== undefined);
@@ -115,6 +133,27 @@ export async function commitBackup(
     );
   }
   return committed(repository, input, entry);
+}
+
+/** Of plugin data, bytes: manifests are read whole. */
+const MOST_DATA = 64 * 1024;
+
+function checkPlugin({ plugin, requires }: BackupCommit, existing: readonly BackupEntry[]): void {
+  const { length } = JSON.stringify(plugin.data);
+  if (length > MOST_DATA) {
+    throw new HomarusError(
+      'PluginFailed',
+      `plugin ${plugin.name} wants ${length} bytes of data in the manifest, which takes ${MOST_DATA}`,
+      { hint: 'The plugin must store it as a stream.' },
+    );
+  }
+  const gone = requires.filter((name) => !existing.some((entry) => entry.name === name));
+  if (gone.length > 0) {
+    throw new HomarusError(
+      'BackupRemoved',
+      `plugin ${plugin.name} made a backup that requires ${gone.join(', ')}, which is not listed`,
+    );
+  }
 }
 
 function committed(repository: Repository, input: BackupCommit, entry: BackupEntry): CommittedBackup {
@@ -139,22 +178,24 @@ function committed(repository: Repository, input: BackupCommit, entry: BackupEnt
   };
 }
 
-/** One index of all that the nodes uploaded; none when they uploaded nothing. */
+/** One index of all that nodes and streams brought; none when that is nothing. */
 async function indexUploads(
   repository: Repository,
-  input: BackupCommit,
+  epoch: number,
+  uploads: readonly UploadReceipt[],
   options: CallOptions,
 ): Promise<IndexRef | undefined> {
   const packs: PackRef[] = [];
   const sources: Batches[] = [];
-  for (const upload of input.uploads) {
+  for (const upload of uploads) {
     const own = (await readStagedJson(repository, upload.packs, options)) as PackRef[];
     sources.push(renumbered(readStaged(repository, upload.entries, ENTRY_BYTES, options), packs.length));
     packs.push(...own);
   }
   if (packs.length === 0) return undefined;
-  const entries = mergeRecords(sources, ENTRY_BYTES, HASH_BYTES);
-  return writeIndex(repository, input.grant.epoch, entries, packs, options);
+  // A stream may hold what a file holds, too.
+  const entries = mergeRecords(sources, ENTRY_BYTES, HASH_BYTES, { unique: true });
+  return writeIndex(repository, epoch, entries, packs, options);
 }
 
 /** A node numbers its packs from 0; here all nodes' packs stand in one list. */

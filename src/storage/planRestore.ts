@@ -24,7 +24,8 @@ export async function planRestore(
   const pairs = matchNodes(manifest.nodes, settings.nodes, { only: request.nodes, missing: partial });
   const missing = request.nodes === undefined ? partial : [];
   const { id } = repository.parameters;
-  return { backup, pairs, missing, settings, repository: id, lockStorage: root.cluster === settings.cluster };
+  const { plugin } = manifest;
+  return { backup, pairs, missing, settings, plugin, repository: id, lockStorage: root.cluster === settings.cluster };
 }
 
 export interface Latest {

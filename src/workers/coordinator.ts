@@ -1,10 +1,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCoordinatorActivities } from '../activities/coordinator.ts';
+import { coordinatorPluginActivities } from '../activities/plugin.ts';
 import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
 import { processDirectory } from '../node/identity.ts';
+import { loadPlugin } from '../plugins/load.ts';
 import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
 import type { Repositories } from './settings.ts';
@@ -19,20 +21,34 @@ export async function runCoordinator(
   stop: AbortSignal,
 ): Promise<void> {
   const directory = processDirectory(join(config.dataDir, 'work'));
+  const plugin = await loadPlugin(config.plugin);
+  // Before anything is opened: a flow that cannot be bundled is a fault of the configuration.
+  const workflows = await workflowSource(config.plugin);
   const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock, directory });
   try {
     const worker = await serving.worker({
       taskQueue: coordinatorQueue(config.cluster),
-      ...workflowSource(),
-      activities: createCoordinatorActivities({
-        settings: (storage) => clusterSettings(config, storage),
-        retention: config.retention,
-        repository: (storage, options) => repositories.open(storage, options),
-        liveness: serving.liveness,
-        seen: seenByCoordinator(config),
-        directory,
-        log,
-      }),
+      ...workflows,
+      activities: {
+        ...coordinatorPluginActivities({
+          plugin,
+          cluster: config.cluster,
+          nodes: config.nodes.map(({ id, az }) => ({ id, az })),
+          repository: (storage, options) => repositories.open(storage, { ...options, anyCluster: true }),
+          alive: (body) => serving.liveness.run(() => ({}), body),
+          directory,
+          log,
+        }),
+        ...createCoordinatorActivities({
+          settings: (storage) => clusterSettings(config, storage),
+          retention: config.retention,
+          repository: (storage, options) => repositories.open(storage, options),
+          liveness: serving.liveness,
+          seen: seenByCoordinator(config),
+          directory,
+          log,
+        }),
+      },
       maxConcurrentActivityTaskExecutions: 50,
       // A killed coordinator's runs go on elsewhere after this time.
       stickyQueueScheduleToStartTimeout: '2s',

@@ -2,13 +2,16 @@ import { hostname } from 'node:os';
 import { createControlActivities } from '../activities/control.ts';
 import { TokenJournal } from '../activities/journal.ts';
 import { createNodeActivities } from '../activities/node.ts';
+import { NodePlugin } from '../activities/plugin.ts';
 import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { nodeControlQueue, nodeQueue } from '../domain/cluster.ts';
 import { claimStateDir, incarnationOf } from '../node/identity.ts';
 import { NodeLease } from '../node/lease.ts';
+import { loadPlugin } from '../plugins/load.ts';
 import { log } from '../telemetry.ts';
 import { createNodeJobs, prepareRoots } from './nodeJobs.ts';
+import { notesIn } from './notes.ts';
 import { nodeRole, Rivals } from './rivals.ts';
 import type { Repositories } from './settings.ts';
 import { nodeNamed } from './settings.ts';
@@ -27,6 +30,7 @@ export async function runNode(
   stop: AbortSignal,
 ): Promise<void> {
   const node = nodeNamed(config, id);
+  const loaded = await loadPlugin(config.plugin);
   const giveUp = claimStateDir(node.stateDir, id);
   try {
     const lease = new NodeLease(node.stateDir, id);
@@ -46,12 +50,22 @@ export async function runNode(
     });
     const { liveness } = serving;
     const rivals = new Rivals(serving.client, config.cluster, id, incarnation);
-    const jobs = createNodeJobs(config, repositories, node, log);
+    const jobs = createNodeJobs(config, repositories, node, loaded.selection, log);
+    const plugin = new NodePlugin({
+      plugin: loaded,
+      cluster: config.cluster,
+      node,
+      notes: notesIn(node.stateDir, loaded.flow.name),
+      log,
+    });
+    lease.onRanOut = ({ operation }) => void plugin.cleanUp(operation);
     try {
       await rivals.awaitNone(stop, log);
+      // Of an operation that ended while this process was away; one that goes on is told by its release.
+      if (lease.holder === null) await plugin.cleanUp('');
       const work = await serving.worker({
         taskQueue: nodeQueue(config.cluster, id),
-        activities: createNodeActivities({ node: id, host, incarnation, lease, liveness, jobs }),
+        activities: createNodeActivities({ node: id, host, incarnation, lease, liveness, jobs, plugin }),
         maxConcurrentActivityTaskExecutions: WORK_SLOTS,
       });
       const control = await serving.worker({
@@ -64,7 +78,11 @@ export async function runNode(
           liveness,
           refuseRivals: () => rivals.refuse(),
           refreshMs: config.lock.refresh,
-          finish: jobs.finish,
+          plugin: plugin.version,
+          async finish(attempt, committed) {
+            await plugin.cleanUp(attempt.operation);
+            await jobs.finish(attempt, committed);
+          },
           log,
         }),
         maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,

@@ -8,6 +8,7 @@ import type { RepositoryArgs } from '../node/jobs.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
 import type { OperationRef } from '../node/settings.ts';
 import { workDirectory } from '../node/workDirectory.ts';
+import type { FileSelection } from '../plugins/fileOptions.ts';
 import type { Log } from '../telemetry.ts';
 import type { Repositories } from './settings.ts';
 import { storageNamed } from './settings.ts';
@@ -16,9 +17,15 @@ export interface RunningJobs extends NodeJobs {
   finish(attempt: AttemptId, committed: Committed | null): Promise<void>;
 }
 
-/** A node's jobs, each in a thread of its own, from what the configuration says. */
-export function createNodeJobs(config: Config, repositories: Repositories, node: NodeConfig, log: Log): RunningJobs {
-  const { include, exclude, onUnreadable } = config.plugin.options;
+/** A node's jobs, each in a thread of its own, from what the configuration and its plugin say. */
+export function createNodeJobs(
+  config: Config,
+  repositories: Repositories,
+  node: NodeConfig,
+  selection: FileSelection,
+  log: Log,
+): RunningJobs {
+  const { include, exclude, onUnreadable } = selection;
   const repository = async (
     storage: string,
     id: string,

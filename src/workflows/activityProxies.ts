@@ -3,6 +3,7 @@ import { proxyActivities } from '@temporalio/workflow';
 import type { ControlActivities } from '../activities/control.ts';
 import type { CoordinatorActivities } from '../activities/coordinator.ts';
 import type { NodeActivities } from '../activities/node.ts';
+import type { CoordinatorPluginActivity, NodePluginActivity } from '../activities/plugin.ts';
 import { nodeControlQueue, nodeQueue } from '../domain/cluster.ts';
 import type { LockTimes } from '../domain/operations.ts';
 import * as timeouts from './timeouts.ts';
@@ -46,6 +47,19 @@ export const verifyWork = (cluster: string, node: string, lock: LockTimes): Acti
     taskQueue: nodeQueue(cluster, node),
     summary: node,
   });
+
+/** An activity of a plugin by its type, `<plugin>.<activity>`. */
+export const coordinatorPlugin = (lock: LockTimes, type: string): CoordinatorPluginActivity =>
+  proxyActivities<Record<string, CoordinatorPluginActivity>>(timeouts.coordinatorWork(lock))[
+    type
+  ] as CoordinatorPluginActivity;
+
+export const nodePlugin = (cluster: string, node: string, lock: LockTimes, type: string): NodePluginActivity =>
+  proxyActivities<Record<string, NodePluginActivity>>({
+    ...timeouts.nodeWork(lock),
+    taskQueue: nodeQueue(cluster, node),
+    summary: node,
+  })[type] as NodePluginActivity;
 
 export const nodeWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
   proxyActivities<NodeActivities>({

@@ -1,4 +1,4 @@
-import { uuid4 } from '@temporalio/workflow';
+import { log, uuid4 } from '@temporalio/workflow';
 import { nodesWithout } from '../domain/cluster.ts';
 import { padded } from '../domain/documents.ts';
 import type {
@@ -7,18 +7,28 @@ import type {
   PlanReceipt,
   SnapshotReceipt,
   StorageGrant,
+  StreamReceipt,
   UploadReceipt,
 } from '../domain/operations.ts';
-import { flows } from '../plugins/flows.ts';
+import { flowNamed } from '../plugins/flows.ts';
+import type { BackupSteps } from '../plugins/plugin.ts';
 import { coordinatorWork, nodeWork } from './activityProxies.ts';
 import type { Locked } from './clusterLock.ts';
-import { failure } from './failures.ts';
+import { failure, messageOf, unwrap } from './failures.ts';
 import { Operation, uncancelled } from './operation.ts';
+import { pluginCalls, runFlow, stepsOf, versionOf } from './pluginCalls.ts';
 
-/** Backs up the nodes of the cluster: all, unless the request lets some be missing. The backup exists when the root that names it stands: the last step. */
+/** Ids of a backup that exists and of its repository, and what the operation answers. */
+interface Committed {
+  repository: string;
+  id: string;
+  receipt: BackupResult;
+}
+
+/** Backs up the nodes of the cluster: all, unless the request lets some be missing. The backup exists when the root that names it stands. */
 export async function backup(cluster: string, request: BackupRequest = {}): Promise<BackupResult> {
   const operation = new Operation('backup', cluster, request);
-  let committed: { repository: string; backup: string } | undefined;
+  let committed: Committed | undefined;
   return operation.attempts(
     (attempt) => ({
       attempt,
@@ -26,63 +36,99 @@ export async function backup(cluster: string, request: BackupRequest = {}): Prom
       lockStorage: true,
       nodes: (settings) => nodesWithout(settings.nodes, request.withoutNodes),
       allowMissing: (settings) => request.allowMissing ?? settings.allowMissing,
-      committed: () => committed,
+      plugin: (settings) => versionOf(flowNamed(settings.plugin)),
+      committed: () => committed && { repository: committed.repository, backup: committed.id },
     }),
     async (locked) => {
-      const result = await attemptBackup(operation, locked, request);
-      committed = { repository: result.repository, backup: result.id };
-      return result.receipt;
+      try {
+        await attemptBackup(operation, locked, request, (done) => {
+          committed = done;
+        });
+      } catch (error) {
+        // The backup exists, so the operation did what it was asked for.
+        if (committed === undefined) throw error;
+        log.warn(
+          `backup ${committed.receipt.backup} exists; what came after its commit failed: ${messageOf(unwrap(error))}`,
+        );
+      }
+      if (committed !== undefined) return committed.receipt;
+      throw failure('PluginFailed', `plugin ${locked.settings.plugin} ended without a commit`);
     },
   );
 }
 
-async function attemptBackup(operation: Operation, locked: Locked, request: BackupRequest) {
+async function attemptBackup(
+  operation: Operation,
+  locked: Locked,
+  request: BackupRequest,
+  onCommitted: (committed: Committed) => void,
+): Promise<void> {
   const { settings } = locked;
   const storage = locked.storage as StorageGrant;
-  const flow = flows[settings.plugin];
-  if (flow === undefined) throw failure('ConfigInvalid', `there is no plugin "${settings.plugin}"`);
+  const flow = flowNamed(settings.plugin);
   const grants = new Map(locked.nodes.map((grant) => [grant.node, grant]));
   const missing = settings.nodes.map(({ id }) => id).filter((id) => !grants.has(id));
   operation.goesWithout(missing);
   const onNode = (node: string) => nodeWork(settings.cluster, node, settings.lock);
   const started = new Date().toISOString();
-  let snapshots: SnapshotReceipt[] = [];
-  const planned: PlanReceipt[] = [];
-  let uploads: UploadReceipt[] = [];
+  const streams: StreamReceipt[] = [];
+  let snapshots: SnapshotReceipt[] | undefined;
+  let plan: PlanReceipt | undefined;
+  let uploads: UploadReceipt[] | undefined;
+  const done = <T>(what: T | undefined, step: string): T => {
+    if (what === undefined) throw failure('PluginFailed', `plugin ${flow.name} comes to its next step without ${step}`);
+    return what;
+  };
 
-  const data = await flow.backup({
+  const steps: BackupSteps<unknown> = {
+    ...stepsOf(flow, locked, missing),
     async snapshot() {
       snapshots = await operation.eachNode('snapshot', [...grants.keys()], (node) =>
         onNode(node).snapshotNode({ grant: grants.get(node)!, storage }),
       );
     },
-    async upload() {
+    async plan() {
       operation.enter('plan');
-      const plan = await coordinatorWork(settings.lock).planBackup({ grant: storage, snapshots });
-      planned.push(plan);
-      const lists = new Map(plan.wanted.map(({ node, list }) => [node, list]));
+      const input = { grant: storage, snapshots: done(snapshots, 'a snapshot') };
+      plan = await coordinatorWork(settings.lock).planBackup(input);
+    },
+    async upload() {
+      const lists = new Map(done(plan, 'a plan').wanted.map(({ node, list }) => [node, list]));
       uploads = await operation.eachNode('upload', [...lists.keys()], (node) =>
         onNode(node).uploadNode({ grant: grants.get(node)!, storage, wanted: lists.get(node)! }),
       );
     },
-  });
-  const [plan] = planned;
-  if (plan === undefined) throw failure('Internal', `plugin ${settings.plugin} ended without an upload`);
-
-  operation.enter('commit');
-  const commit = {
-    grant: storage,
-    id: `${padded(storage.epoch)}-${uuid4().replaceAll('-', '').slice(0, 16)}`,
-    nonce: uuid4(),
-    label: request.label ?? '',
-    attempt: operation.attempt,
-    started,
-    snapshots,
-    missing,
-    uploads,
-    orphans: plan.orphans,
-    plugin: { name: settings.plugin, version: flow.version, data: data ?? null },
+    async commit({ data, requires = [] }) {
+      const commit = {
+        grant: storage,
+        id: `${padded(storage.epoch)}-${uuid4().replaceAll('-', '').slice(0, 16)}`,
+        nonce: uuid4(),
+        label: request.label ?? '',
+        attempt: operation.attempt,
+        started,
+        snapshots: done(snapshots, 'a snapshot'),
+        missing,
+        uploads: done(uploads, 'an upload'),
+        streams,
+        orphans: done(plan, 'a plan').orphans,
+        plugin: { name: flow.name, version: flow.version, data: data ?? null },
+        requires,
+      };
+      operation.enter('commit');
+      // A commit that was sent is awaited: only its answer says whether the backup exists.
+      onCommitted(await uncancelled(() => coordinatorWork(settings.lock).commitBackup(commit)));
+    },
   };
-  // A commit that was sent is awaited: only its answer says whether the backup exists.
-  return uncancelled(() => coordinatorWork(settings.lock).commitBackup(commit));
+  const run = pluginCalls(flow, {
+    operation,
+    locked,
+    work: {
+      operation: locked.attempt.operation,
+      storage: storage.storage,
+      repository: storage.repository,
+      grant: storage,
+    },
+    onStreams: (stored) => streams.push(...stored),
+  });
+  await runFlow(flow, run, () => flow.backup(steps, run));
 }

@@ -1,6 +1,6 @@
 import { ActivityFailure, CancellationScope, isCancellation, log, TimeoutFailure, uuid4 } from '@temporalio/workflow';
 import type { NodeInfo } from '../domain/cluster.ts';
-import type { AttemptId, ClusterSettings, NodeGrant, StorageGrant } from '../domain/operations.ts';
+import type { AttemptId, ClusterSettings, NodeGrant, PluginVersion, StorageGrant } from '../domain/operations.ts';
 import { control, coordinatorSteps, storageKeeper, storageRelease } from './activityProxies.ts';
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
@@ -26,6 +26,8 @@ export interface LockPlan {
   readonly nodes: (settings: ClusterSettings) => readonly NodeInfo[];
   /** How many of them may be left out because they do not take their part; none where it is missing. */
   readonly allowMissing?: (settings: ClusterSettings) => number;
+  /** What the work needs on each node, which refuses its part of the lock when it has another; any will do without it. */
+  readonly plugin?: (settings: ClusterSettings) => PluginVersion | null;
   /** The committed backup, for the nodes' retained state; its commit freed the storage, too. Asked at the release. */
   readonly committed?: () => { repository: string; backup: string } | undefined;
 }
@@ -117,6 +119,7 @@ class Held {
       const grant = await control(settings.cluster, node.id, 'acquire', settings.lock).acquireNode({
         attempt: this.#plan.attempt,
         ttl: settings.lock.ttl,
+        plugin: this.#plan.plugin?.(settings) ?? null,
       });
       this.#nodes.set(node.id, grant);
       this.#keep(`node ${node.id}`, () => control(settings.cluster, node.id, 'keep', settings.lock).keepNode(grant));

@@ -40,6 +40,14 @@ export class Operation {
 
   enter(phase: Phase, nodes: readonly string[] = []): void {
     Object.assign(this.#progress, { phase, done: [], nodes: [...nodes] });
+    delete this.#progress.step;
+    setCurrentDetails(this.#details());
+  }
+
+  /** `step`: type of the plugin's activity. */
+  atPlugin(step: string, nodes: readonly string[] = []): void {
+    this.enter('plugin', nodes);
+    this.#progress.step = step;
     setCurrentDetails(this.#details());
   }
 
@@ -60,6 +68,11 @@ export class Operation {
   /** Runs `work` for every node at once, and counts those that are done with the phase. */
   eachNode<N extends string, T>(phase: Phase, nodes: readonly N[], work: (node: N) => Promise<T>): Promise<T[]> {
     this.enter(phase, nodes);
+    return this.onEach(nodes, work);
+  }
+
+  /** The same within the phase that was entered. */
+  onEach<N extends string, T>(nodes: readonly N[], work: (node: N) => Promise<T>): Promise<T[]> {
     return fanOut(
       nodes.map((node) => async () => {
         const answer = await work(node);
@@ -134,8 +147,8 @@ export class Operation {
   }
 
   #details(): string {
-    const { attempt, attempts, phase, nodes, missing, lastFailure } = this.#progress;
-    const parts = [`**${phase}**`];
+    const { attempt, attempts, phase, step, nodes, missing, lastFailure } = this.#progress;
+    const parts = [`**${phase}${step === undefined ? '' : ` ${step}`}**`];
     if (nodes.length > 0) parts.push(`on ${nodes.length} nodes`);
     if (missing !== undefined) parts.push(`without ${missing.join(', ')}`);
     if (attempts > 1 && attempt > 1) parts.push(`(attempt ${attempt} of ${attempts})`);

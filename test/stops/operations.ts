@@ -62,7 +62,10 @@ async function locked(
   );
   const grants = new Map<string, NodeGrant>();
   for (const id of nodes) {
-    grants.set(id, await step(`lock ${id}`, () => processes.nodes.get(id)!.control.acquireNode({ attempt, ttl: TTL })));
+    grants.set(
+      id,
+      await step(`lock ${id}`, () => processes.nodes.get(id)!.control.acquireNode({ attempt, ttl: TTL, plugin: null })),
+    );
   }
   const committed = await work({ attempt, grant, nodes: grants }, step);
   for (const id of nodes) {
@@ -102,6 +105,8 @@ export const backup =
         snapshots,
         uploads,
         missing: [],
+        streams: [],
+        requires: [],
         orphans: plan.orphans,
         plugin: { name: 'files', version: 1, data: null },
       };

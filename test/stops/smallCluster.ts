@@ -16,6 +16,7 @@ import { createCoordinatorActivities } from '../../src/activities/coordinator.ts
 import type { Liveness } from '../../src/activities/liveness.ts';
 import type { NodeJobs } from '../../src/activities/node.ts';
 import { createNodeActivities } from '../../src/activities/node.ts';
+import { NodePlugin } from '../../src/activities/plugin.ts';
 import { keys } from '../../src/domain/documents.ts';
 import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
 import { finish } from '../../src/node/finish.ts';
@@ -30,6 +31,8 @@ import { tasks } from '../../src/node/tasks.ts';
 import { upload } from '../../src/node/uploader.ts';
 import { verifyPacks } from '../../src/node/verifyPacks.ts';
 import { workDirectory } from '../../src/node/workDirectory.ts';
+import { ALL_FILES } from '../../src/plugins/fileOptions.ts';
+import { files } from '../../src/plugins/files/flow.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
@@ -38,6 +41,7 @@ import type { Repository, RepositoryParameters } from '../../src/storage/reposit
 import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
 import { prepareRoots } from '../../src/workers/nodeJobs.ts';
+import { notesIn } from '../../src/workers/notes.ts';
 import { givenNode } from '../support/backUp.ts';
 import type { Tree } from '../support/trees.ts';
 import { compareTrees, makeTree } from '../support/trees.ts';
@@ -254,11 +258,16 @@ export class SmallCluster {
       verifyPacks: (work) => verifyPacks(repository, work, context),
     };
     const deps = { node: node.id, host: 'test', incarnation, lease, liveness };
+    const plugin = new NodePlugin({
+      plugin: { flow: files, options: {}, selection: ALL_FILES, module: { activities: {} } },
+      ...{ cluster: 'east', node, notes: notesIn(node.stateDir, 'files'), log: () => undefined },
+    });
     return {
       lease,
-      work: createNodeActivities({ ...deps, jobs }),
+      work: createNodeActivities({ ...deps, jobs, plugin }),
       control: createControlActivities({
         ...deps,
+        plugin: plugin.version,
         refuseRivals: async () => undefined,
         refreshMs: 10_000,
         finish: async ({ operation }, committed) => finish({ node, operation, committed }),

@@ -169,6 +169,8 @@ export class Protocol {
           attempt: number,
           started: attempt.since,
           missing: [],
+          streams: [],
+          requires: [],
         };
         const plugin = { name: 'files', version: 1, data: null };
         try {

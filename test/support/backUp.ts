@@ -106,6 +106,8 @@ export async function backUp(repository: Repository, context: JobContext, option
       snapshots,
       missing: options.missing ?? [],
       uploads,
+      streams: [],
+      requires: [],
       orphans: plan.orphans,
       plugin: { name: 'files', version: 1, data: null },
     };
