@@ -11,6 +11,7 @@ import { type OutsidePlugin, outsidePlugin, pluginSchema } from './configPlugin.
 import { HomarusError } from './domain/errors.ts';
 import type { LockTimes } from './domain/operations.ts';
 import type { RetentionPolicy } from './domain/retention.ts';
+import type { Priority } from './node/priority.ts';
 import type { StorageSettings } from './storage/openStore.ts';
 
 /** What an operator may say, with all defaults filled in; times in ms. Holds the names of secrets, never a secret. */
@@ -22,7 +23,8 @@ export interface Config {
   nodes: NodeConfig[];
   /** `folder`: of a plugin from outside. */
   plugin: { name: string; folder?: string; options: unknown };
-  parallelism: { threads: number; requests: number };
+  /** `uploadBytesPerSecond`: of each node. */
+  parallelism: { threads: number; requests: number; uploadBytesPerSecond?: number | undefined } & Priority;
   compression: { level: number };
   /** `throttle`: between heartbeats. */
   lock: LockTimes & { throttle: number };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { PluginFields } from './configPlugin.ts';
 import { isSpan, isTimeZone } from './domain/calendar.ts';
 import { UNLIMITED } from './domain/retention.ts';
+import { parseSize } from './domain/size.ts';
 import { fields } from './plugins/fields.ts';
 
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
@@ -10,6 +11,17 @@ import { fields } from './plugins/fields.ts';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const name = z.string().regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
 const { text, path, envName, duration } = fields(z);
+
+/** Written as text that a parser of `domain` understands. */
+const written = (parse: (text: string) => number, example: string) =>
+  z.string({ error: `give ${example}` }).transform((value, context) => {
+    try {
+      return parse(value);
+    } catch (error) {
+      context.addIssue((error as Error).message);
+      return z.NEVER;
+    }
+  });
 
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
 
@@ -46,6 +58,18 @@ const s3 = z.strictObject({
   endpoint: z.url({ protocol: /^https?$/, error: 'give a URL such as https://s3.example.org' }).optional(),
   pathStyle: z.boolean().optional(),
   storageClass: text.optional(),
+  sse: z
+    .strictObject({ type: z.enum(['AES256', 'aws:kms']), kmsKeyId: text.optional() })
+    .refine(({ type, kmsKeyId }) => type === 'aws:kms' || kmsKeyId === undefined, 'kmsKeyId goes with type aws:kms')
+    .optional(),
+  caFile: path.optional(),
+  proxy: z
+    .url({ protocol: /^https?$/, error: 'give a URL such as http://proxy.example.org:3128' })
+    .refine(
+      (url) => new URL(url).username === '' && new URL(url).password === '',
+      'secrets do not stand in this file; a proxy that asks for a password goes to HTTPS_PROXY in the environment',
+    )
+    .optional(),
   credentials: z
     .strictObject({
       accessKeyIdEnv: envName.optional(),
@@ -124,6 +148,11 @@ export const configFile = z.strictObject({
   parallelism: group({
     threads: whole(1, 256).default(availableParallelism()),
     requests: whole(1, 1024).default(32),
+    uploadBytesPerSecond: written(parseSize, 'a size such as 50MiB, for each second')
+      .refine((bytes) => bytes >= 1024, 'must be at least 1KiB')
+      .optional(),
+    nice: whole(0, 19).default(0),
+    ionice: z.union([z.literal('idle'), whole(0, 7)], { error: 'give idle, or a level from 0 to 7' }).optional(),
   }),
   compression: group({ level: whole(0, 19).default(1) }),
   lock: group({

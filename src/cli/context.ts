@@ -51,7 +51,7 @@ export class Context {
   async reading(name: string | undefined, { anyCluster = false } = {}): Promise<Reading> {
     const { cluster } = await this.config();
     const settings = await this.storage(name);
-    const store = openStore(settings);
+    const store = await openStore(settings);
     this.#stores.push(store);
     const reading = await openReading(store, anyCluster ? undefined : cluster, settings.encryption);
     const owner = reading.repository.parameters.cluster;

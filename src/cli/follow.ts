@@ -9,6 +9,8 @@ const PATIENCE = 120_000;
 
 export interface Following {
   status(): Promise<OperationStatus>;
+  /** Resolves when it has ended, however: nobody waits for the next look then. */
+  ended?: Promise<unknown>;
   view: ProgressView;
   /** Aborted by Ctrl-C: the operation goes on, the following ends. */
   interrupted: AbortSignal;
@@ -22,6 +24,7 @@ export interface Following {
 /** Shows an operation until it ends; undefined when it was interrupted. */
 export async function follow(following: Following): Promise<OperationStatus | undefined> {
   const { view, interrupted, enough = () => false, poll = POLL, patience = PATIENCE } = following;
+  const ended = following.ended?.catch(() => undefined);
   const stopped = new Promise<undefined>((resolve) => {
     interrupted.addEventListener('abort', () => resolve(undefined), { once: true });
   });
@@ -37,7 +40,8 @@ export async function follow(following: Following): Promise<OperationStatus | un
         if (error instanceof HomarusError) throw error;
         if (performance.now() - answered > patience) throw unreachable(error);
       }
-      await pause(poll, undefined, { signal: interrupted }).catch(() => undefined);
+      const looking = pause(poll, undefined, { signal: interrupted }).catch(() => undefined);
+      await (ended ? Promise.race([looking, ended]) : looking);
     }
     return undefined;
   } finally {

@@ -48,7 +48,8 @@ export async function watch(
   const { operationStatus } = await import('../client/progress.ts');
   const client = await context.client();
   const view = progressView(context.terminal, context.output.json);
-  return follow({ status: () => operationStatus(client, id), view, interrupted, enough });
+  const ended = client.workflow.getHandle(id).result();
+  return follow({ status: () => operationStatus(client, id), ended, view, interrupted, enough });
 }
 
 /** What a command answers that showed an operation; a `Failure` with its error where it failed. */

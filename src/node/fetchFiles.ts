@@ -34,6 +34,7 @@ export class FileWriter {
   readonly #roots: readonly RestoreRoot[];
   readonly #parents: readonly Parents[];
   readonly #context: JobContext;
+  readonly #requests: number;
   /** Of files of several chunks that have some: how many are still to come. */
   readonly #missing = new Map<number, number>();
   /** Files whose content the storage has lost, by their numbers, and why the first could not be read. */
@@ -42,7 +43,15 @@ export class FileWriter {
   /** Bytes that were read from the storage. */
   fetched = 0;
 
-  constructor(repository: Repository, plan: RestorePlan, roots: readonly RestoreRoot[], context: JobContext) {
+  /** `requests`: to the storage at once. */
+  constructor(
+    repository: Repository,
+    plan: RestorePlan,
+    roots: readonly RestoreRoot[],
+    context: JobContext,
+    requests = REQUESTS,
+  ) {
+    this.#requests = Math.min(REQUESTS, requests);
     this.#repository = repository;
     this.#plan = plan;
     this.#roots = roots;
@@ -67,7 +76,7 @@ export class FileWriter {
    * place of a file that is lost is still there.
    */
   async fetch(plan: FetchPlan): Promise<void> {
-    await inFlight(REQUESTS, plan.ranges(), (range) => this.#range(range));
+    await inFlight(this.#requests, plan.ranges(), (range) => this.#range(range));
     if (this.#loss) throw this.#lostFiles(this.#loss);
   }
 

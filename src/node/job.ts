@@ -1,10 +1,11 @@
-import { Worker } from 'node:worker_threads';
 import { HomarusError } from '../domain/errors.ts';
 import type { NodeProgress } from '../domain/operations.ts';
 import type { BytePath } from './bytePath.ts';
 import { shown } from './bytePath.ts';
 import type { jobs } from './jobs.ts';
+import { keepWorker, takeWorker } from './jobWorkers.ts';
 import type { WorkPool } from './pool.ts';
+import type { Priority } from './priority.ts';
 import type { ProgressCounters } from './progress.ts';
 import { countersIn, PROGRESS_BYTES, RateMeter } from './progress.ts';
 import type { CrossingError } from './threads.ts';
@@ -32,25 +33,32 @@ export interface JobOptions {
   signal: AbortSignal;
   onProgress?: (progress: NodeProgress) => void;
   onWarning?: (message: string) => void;
+  /** Of the job's threads; the same for all jobs of a process. */
+  priority?: Priority | undefined;
   /** How often progress is told, ms. */
   every?: number;
   /** How long a job that is to stop may take to clean up; then its thread is ended, ms. */
   grace?: number;
 }
 
-/** What a job's thread is started with, and tells. */
-export interface JobStart {
+/** What a thread of jobs is started with, asked, and tells. */
+export interface JobThreadStart {
   jobs: string;
+}
+
+export interface JobAsked {
   kind: string;
   args: unknown;
   stop: SharedArrayBuffer;
   progress: SharedArrayBuffer;
+  priority?: Priority | undefined;
 }
 
 export type JobMessage =
   | { type: 'at'; what: BytePath }
   | { type: 'warning'; message: string }
-  | { type: 'result'; result: unknown }
+  /** `light`: the thread holds little memory, and may wait for another job. */
+  | { type: 'result'; result: unknown; light: boolean }
   | { type: 'failed'; error: CrossingError };
 
 const EVERY = 500;
@@ -58,29 +66,34 @@ const GRACE = 2_000;
 
 type Jobs = typeof jobs;
 
+/** Starts the thread of the first job beforehand. */
+export function expectJob(): void {
+  keepWorker(takeWorker(ourJobs));
+}
+
+const ourJobs = moduleBeside(import.meta.url, 'jobs').href;
+
 /**
- * Runs a job of the table in `jobs.ts` and answers its result; when this returns or rejects, its threads have ended. Rejects
- * with the job's error, with the signal's reason when that was aborted, with `NodeFailed` when the thread died.
+ * Runs a job of the table in `jobs.ts` and answers its result; when this returns or rejects, nothing of it runs any more.
+ * Rejects with the job's error, with the signal's reason when that was aborted, with `NodeFailed` when the thread died.
  */
 export function runJob<K extends keyof Jobs & string>(
   kind: K,
   args: Parameters<Jobs[K]>[0],
   options: JobOptions,
 ): Promise<Awaited<ReturnType<Jobs[K]>>> {
-  return runJobOf(moduleBeside(import.meta.url, 'jobs'), kind, args, options) as Promise<Awaited<ReturnType<Jobs[K]>>>;
+  return runJobOf(ourJobs, kind, args, options) as Promise<Awaited<ReturnType<Jobs[K]>>>;
 }
 
 /** The same with the table of another module. */
-export async function runJobOf(jobs: URL, kind: string, args: unknown, options: JobOptions): Promise<unknown> {
+export async function runJobOf(jobs: string, kind: string, args: unknown, options: JobOptions): Promise<unknown> {
   const { signal, onProgress, onWarning } = options;
   signal.throwIfAborted();
   const flag = new StopFlag();
   const memory = new SharedArrayBuffer(PROGRESS_BYTES);
-  const start: JobStart = { jobs: jobs.href, kind, args, stop: flag.memory, progress: memory };
-  const worker = new Worker(moduleBeside(import.meta.url, 'jobThread'), { workerData: start, name: `homarus ${kind}` });
+  const worker = takeWorker(jobs);
+  let keep = false;
   const ended = Promise.withResolvers<unknown>();
-  const failed = (how: string, cause?: unknown) =>
-    ended.reject(new HomarusError('NodeFailed', `the thread of the ${kind} ${how}`, { cause }));
 
   const counters = countersIn(memory);
   const meter = new RateMeter();
@@ -89,24 +102,28 @@ export async function runJobOf(jobs: URL, kind: string, args: unknown, options: 
     const rate = meter.rate(counters.bytesDone, performance.now());
     onProgress?.({ ...counters, rate, at });
   };
-  worker.on('message', (message: JobMessage) => {
+  const told = (message: JobMessage): void => {
     if (message.type === 'at') at = shown(message.what);
     else if (message.type === 'warning') onWarning?.(message.message);
-    else if (message.type === 'result') ended.resolve(message.result);
-    else ended.reject(crossedError(message.error));
-  });
-  worker.on('error', (error) => failed(`failed: ${(error as Error).message}`, error));
-  worker.on('exit', (code) => failed(`ended with code ${code} before its work was done`));
+    else if (message.type === 'failed') ended.reject(crossedError(message.error));
+    else {
+      keep = message.light;
+      ended.resolve(message.result);
+    }
+  };
+  const died = (how: string, cause?: unknown): void =>
+    ended.reject(new HomarusError('NodeFailed', `the thread of the ${kind} ${how}`, { cause }));
 
   let deadline: NodeJS.Timeout | undefined;
   const stop = (): void => {
     flag.stop();
-    worker.postMessage('stop');
-    deadline = setTimeout(() => void worker.terminate(), options.grace ?? GRACE);
+    worker.stop();
+    deadline = setTimeout(() => void worker.end(), options.grace ?? GRACE);
   };
   signal.addEventListener('abort', stop, { once: true });
   const ticker = setInterval(report, options.every ?? EVERY);
   try {
+    worker.ask({ kind, args, stop: flag.memory, progress: memory, priority: options.priority }, { told, died });
     const result = await ended.promise;
     report();
     return result;
@@ -116,6 +133,7 @@ export async function runJobOf(jobs: URL, kind: string, args: unknown, options: 
     clearInterval(ticker);
     clearTimeout(deadline);
     signal.removeEventListener('abort', stop);
-    await worker.terminate();
+    if (keep && !signal.aborted) keepWorker(worker);
+    else await worker.end();
   }
 }

@@ -38,7 +38,7 @@ async function using<T>(
   signal: AbortSignal,
   body: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const store = openStore(args.storage, { requests: args.requests });
+  const store = await openStore(args.storage, { requests: args.requests });
   try {
     const { cluster, repository: id, level, unlocked } = args;
     const { encryption } = args.storage;

@@ -21,6 +21,8 @@ export interface RestoreSource {
   /** Only what these globs match; all without any. */
   paths: readonly string[];
   verifyExisting: boolean;
+  /** To the storage at once. */
+  requests?: number;
 }
 
 export interface RestoreNodeInput extends RestoreSource {
@@ -75,8 +77,8 @@ export async function restoreFrom(
       const roots = input
         .places(source)
         .map((place, number) => ({ ...place, tree: (source.roots[number] as ManifestRoot).tree }));
-      const { operation, verifyExisting, workDirectory } = input;
-      const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory };
+      const { operation, verifyExisting, workDirectory, requests } = input;
+      const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory, requests };
       return restoreTrees(repository, root, trees, context);
     },
     { signal },

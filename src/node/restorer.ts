@@ -30,6 +30,8 @@ export interface RestoreInput {
   verifyExisting: boolean;
   /** Names the temporary files. */
   operation: string;
+  /** To the storage at once. */
+  requests?: number | undefined;
   /** For the plan; made and removed. */
   workDirectory: string;
 }
@@ -69,7 +71,8 @@ export async function restoreTrees(
     await makePlan(repository.sealing, plan, roots, reader, { ...input, verifyExisting: verify }, context);
     const fetch = await FetchPlan.make(plan, indexes, input.workDirectory, { signal });
     try {
-      const counts = await carryOut(repository, plan, fetch, roots, context, () => {
+      const writer = new FileWriter(repository, plan, roots, context, input.requests);
+      const counts = await carryOut(writer, plan, fetch, roots, context, () => {
         for (const area of areas) area.close(false);
       });
       durable = true;
@@ -120,7 +123,7 @@ async function makePlan(
 }
 
 async function carryOut(
-  repository: Repository,
+  writer: FileWriter,
   plan: RestorePlan,
   fetch: FetchPlan,
   roots: readonly RestoreRoot[],
@@ -130,7 +133,6 @@ async function carryOut(
   const steps = new PlanSteps(plan, roots, context);
   const removed = steps.removeExtras();
   steps.makeDirectories();
-  const writer = new FileWriter(repository, plan, roots, context);
   await writer.writeSmall();
   await writer.fetch(fetch);
   steps.mendKept();

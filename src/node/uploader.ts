@@ -28,11 +28,13 @@ export interface UploadInput {
   wanted: StagedList;
   /** That of the attempt, with what the snapshot left there. */
   workDirectory: string;
-  /** Packs on their way to the storage at once, beside those that are being built. */
-  storing?: number;
+  /** Requests to the storage at once. */
+  requests?: number;
+  /** At most so much is sent. */
   bytesPerSecond?: number | undefined;
 }
 
+/** Packs on their way to the storage at once, beside those that are being built. */
 const STORING = 4;
 
 /**
@@ -79,7 +81,11 @@ export async function upload(repository: Repository, input: UploadInput, context
     progress.bytesTotal = order.bytes;
     progress.filesTotal = order.files;
     try {
-      await inFlight(pool.threads + (input.storing ?? STORING), cutShares(order.chunks.sorted(), cut.size), send);
+      await inFlight(
+        pool.threads + Math.min(STORING, input.requests ?? STORING),
+        cutShares(order.chunks.sorted(), cut.size),
+        send,
+      );
     } finally {
       order.chunks.close();
     }

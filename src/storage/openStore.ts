@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
 import { FileStore } from './fileStore.ts';
 import type { ObjectStore } from './objectStore.ts';
-import { S3Store } from './s3Store.ts';
 import type { SecretSource } from './secret.ts';
 
 /** ms. */
@@ -29,6 +28,12 @@ export interface S3Settings {
   endpoint?: string | undefined;
   pathStyle?: boolean | undefined;
   storageClass?: string | undefined;
+  /** Encryption by the server, and the key of it. */
+  sse?: { type: 'AES256' | 'aws:kms'; kmsKeyId?: string | undefined } | undefined;
+  /** Certificates that are trusted beside the usual ones, PEM. */
+  caFile?: string | undefined;
+  /** URL; without, HTTPS_PROXY and NO_PROXY in the environment count. */
+  proxy?: string | undefined;
   /** Names of environment variables, or a JSON file; the SDK's own chain without. */
   credentials?:
     | {
@@ -56,18 +61,21 @@ const CONNECT = 5_000;
 const REQUESTS = 32;
 
 /** The only switch on the kind of store. */
-export function openStore(settings: StorageSettings, options: OpenOptions = {}): ObjectStore {
+export async function openStore(settings: StorageSettings, options: OpenOptions = {}): Promise<ObjectStore> {
   if (settings.type === 'files') return new FileStore(settings.path);
-  const { bucket, prefix, region, endpoint, pathStyle, storageClass, timeouts } = settings;
+  const { bucket, prefix, region, endpoint, pathStyle, storageClass, sse, timeouts } = settings;
   const credentials = credentialsOf(settings);
+  // The SDK is slow to load, and who has no bucket needs none.
+  const [{ S3Store }, { s3Agent }] = await Promise.all([import('./s3Store.ts'), import('./s3Agent.ts')]);
   return new S3Store({
     bucket,
     prefix: (prefix ?? '').replaceAll(/^\/+|\/+$/g, ''),
     storageClass,
+    sse,
+    agent: s3Agent(settings, options.requests ?? REQUESTS),
     retryFor: timeouts?.retryFor ?? RETRY_FOR,
     stall: timeouts?.stall ?? STALL,
     connect: timeouts?.connect ?? CONNECT,
-    requests: options.requests ?? REQUESTS,
     ...(options.onRequest ? { onRequest: options.onRequest } : {}),
     client: {
       ...(region === undefined ? {} : { region }),

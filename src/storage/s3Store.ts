@@ -1,6 +1,5 @@
-import { Agent } from 'node:http';
+import type { Agent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import { Agent as TlsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import {
@@ -20,6 +19,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { HomarusError } from '../domain/errors.ts';
 import type { ByteRange, CallOptions, ListedObject, ObjectStat, ObjectStore } from './objectStore.ts';
 import { checkKey } from './objectStore.ts';
+import type { S3Settings } from './openStore.ts';
 import { withRetries } from './retry.ts';
 
 export interface S3Options {
@@ -31,9 +31,10 @@ export interface S3Options {
   retryFor: number;
   stall: number;
   connect: number;
-  /** Requests at once. */
-  requests: number;
+  /** Holds the connections; closed with the store. */
+  agent: Agent;
   storageClass?: string | undefined;
+  sse?: S3Settings['sse'];
   onRequest?: (verb: string) => void;
 }
 
@@ -63,7 +64,6 @@ interface S3Failure {
 export class S3Store implements ObjectStore {
   readonly #options: S3Options;
   readonly #client: S3Client;
-  readonly #agent: HttpsAgent | Agent;
   readonly #prefix: string;
   /** The storage's clock less ours, ms, from the date of its latest answer. */
   #ahead: number | undefined;
@@ -71,9 +71,6 @@ export class S3Store implements ObjectStore {
   constructor(options: S3Options) {
     this.#options = options;
     this.#prefix = options.prefix === '' ? '' : `${options.prefix}/`;
-    const agentOptions = { keepAlive: true, maxSockets: options.requests };
-    const plain = typeof options.client.endpoint === 'string' && options.client.endpoint.startsWith('http:');
-    this.#agent = plain ? new Agent(agentOptions) : new TlsAgent(agentOptions);
     this.#client = new S3Client({
       ...options.client,
       // Repeated here, where a stalled transfer counts, too.
@@ -82,7 +79,8 @@ export class S3Store implements ObjectStore {
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: new NodeHttpHandler({
         connectionTimeout: options.connect,
-        ...(plain ? { httpAgent: this.#agent as Agent } : { httpsAgent: this.#agent as HttpsAgent }),
+        httpAgent: options.agent,
+        httpsAgent: options.agent as HttpsAgent,
       }),
     });
     this.#client.middlewareStack.add(
@@ -119,7 +117,7 @@ export class S3Store implements ObjectStore {
   async #put(key: string, body: Uint8Array, condition: { IfNoneMatch?: '*' }, options: CallOptions) {
     return this.#existsOn(() =>
       this.#request('PUT', key, options, async ({ signal }) => {
-        const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#class() });
+        const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#kept() });
         await this.#client.send(command, { abortSignal: signal });
         return 'created' as const;
       }),
@@ -133,7 +131,7 @@ export class S3Store implements ObjectStore {
     options: CallOptions,
   ): Promise<'created' | 'exists'> {
     const started = await this.#request('POST', key, options, ({ signal }) =>
-      this.#client.send(new CreateMultipartUploadCommand({ ...this.#at(key), ...this.#class() }), {
+      this.#client.send(new CreateMultipartUploadCommand({ ...this.#at(key), ...this.#kept() }), {
         abortSignal: signal,
       }),
     );
@@ -328,16 +326,21 @@ export class S3Store implements ObjectStore {
 
   async close(): Promise<void> {
     this.#client.destroy();
-    this.#agent.destroy();
+    this.#options.agent.destroy();
   }
 
   #at(key: string) {
     return { Bucket: this.#options.bucket, Key: this.#prefix + key };
   }
 
-  #class() {
-    const { storageClass } = this.#options;
-    return storageClass === undefined ? {} : { StorageClass: storageClass as 'STANDARD' };
+  /** How the server is to keep what is written. */
+  #kept() {
+    const { storageClass, sse } = this.#options;
+    return {
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass as 'STANDARD' }),
+      ...(sse === undefined ? {} : { ServerSideEncryption: sse.type }),
+      ...(sse?.kmsKeyId === undefined ? {} : { SSEKMSKeyId: sse.kmsKeyId }),
+    };
   }
 
   async #request<T>(

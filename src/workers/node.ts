@@ -7,6 +7,7 @@ import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { nodeControlQueue, nodeQueue } from '../domain/cluster.ts';
 import { claimStateDir, incarnationOf } from '../node/identity.ts';
+import { expectJob } from '../node/job.ts';
 import { NodeLease } from '../node/lease.ts';
 import { loadPlugin } from '../plugins/load.ts';
 import { log } from '../telemetry.ts';
@@ -87,6 +88,7 @@ export async function runNode(
         }),
         maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,
       });
+      expectJob();
       log('info', 'node started', { cluster: config.cluster, node: id, incarnation });
       await runWorkers([work, control], stop);
     } finally {

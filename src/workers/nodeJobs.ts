@@ -40,10 +40,13 @@ export function createNodeJobs(
     requests: config.parallelism.requests,
     threads: config.parallelism.threads,
   });
+  const { nice, ionice } = config.parallelism;
+  const priority = { nice, ionice };
   const attemptOf = ({ attempt, epoch }: StorageGrant): OperationRef => ({ operation: attempt.operation, epoch });
   const watched = ({ signal, onProgress }: JobRun) => ({
     signal,
     onProgress,
+    priority,
     onWarning: (text: string) => log('warn', text),
   });
 
@@ -74,6 +77,7 @@ export function createNodeJobs(
           wanted,
           stateDir: node.stateDir,
           workDirectory: workDirectory(node.stateDir, attempt),
+          bytesPerSecond: config.parallelism.uploadBytesPerSecond,
         },
         watched(run),
       );
@@ -101,7 +105,7 @@ export function createNodeJobs(
       runJob('verifyPacks', { ...(await repository(storageName, id, config.cluster, run)), ...input }, watched(run)),
 
     finish: ({ operation }, committed) =>
-      runJob('finish', { node, operation, committed }, { signal: new AbortController().signal }),
+      runJob('finish', { node, operation, committed }, { signal: new AbortController().signal, priority }),
   };
 }
 

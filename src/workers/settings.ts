@@ -61,7 +61,7 @@ export const seenByCoordinator = ({ dataDir }: Pick<Config, 'dataDir'>): SeenRoo
  */
 export class Repositories {
   readonly #config: Config;
-  readonly #stores = new Map<string, ObjectStore>();
+  readonly #stores = new Map<string, Promise<ObjectStore>>();
   readonly #unlocked = new Map<string, Unlocked>();
 
   constructor(config: Config) {
@@ -73,7 +73,7 @@ export class Repositories {
     const { level } = this.#config.compression;
     const { encryption } = storageNamed(this.#config, storage).settings;
     const known = { encryption, unlocked: this.#unlocked.get(storage) };
-    const repository = await openRepository(this.#store(storage), {
+    const repository = await openRepository(await this.#store(storage), {
       ...{ cluster, id, level, ...known },
       ...(signal ? { signal } : {}),
     });
@@ -104,15 +104,17 @@ export class Repositories {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#stores.values()].map((store) => store.close()));
+    await Promise.all([...this.#stores.values()].map(async (store) => (await store).close()));
   }
 
-  #store(storage: string): ObjectStore {
+  #store(storage: string): Promise<ObjectStore> {
     const known = this.#stores.get(storage);
     if (known) return known;
     const { settings } = storageNamed(this.#config, storage);
     const store = openStore(settings, { requests: this.#config.parallelism.requests });
     this.#stores.set(storage, store);
+    // What cannot be opened now is tried again the next time.
+    store.catch(() => this.#stores.delete(storage));
     return store;
   }
 }

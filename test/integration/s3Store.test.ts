@@ -42,7 +42,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, LONG);
 
-const opened = (prefix: string, more: object = {}): ObjectStore =>
+const opened = (prefix: string, more: object = {}): Promise<ObjectStore> =>
   openStore({
     type: 's3',
     bucket: 'backups',
@@ -59,7 +59,7 @@ describeStore(
   'in a bucket of a real S3 server',
   async () => {
     const prefix = `contract/${++prefixes}`;
-    const stores = [opened(prefix), opened(prefix)] as const;
+    const stores = [await opened(prefix), await opened(prefix)] as const;
     return {
       store: stores[0],
       other: stores[1],
@@ -75,7 +75,7 @@ describe('a bucket', () => {
   test(
     'takes a repository: the server keeps its word about racing writers',
     async () => {
-      const store = opened('probed');
+      const store = await opened('probed');
       const { repository } = await createRepository(store, { cluster: 'east' });
       expect(repository.parameters.cluster).toBe('east');
       await store.close();
@@ -86,12 +86,14 @@ describe('a bucket', () => {
   test(
     'that does not exist, or a key that is wrong, is told at once and by name',
     async () => {
-      const gone = opened('x', { bucket: 'no-such-bucket' });
+      const gone = await opened('x', { bucket: 'no-such-bucket' });
       await expect(gone.create('a', Buffer.from('x'))).rejects.toMatchObject({
         message: expect.stringContaining('no-such-bucket'),
       });
       process.env.TEST_S3_WRONG = 'wrong';
-      const wrong = opened('x', { credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_WRONG' } });
+      const wrong = await opened('x', {
+        credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_WRONG' },
+      });
       await expect(wrong.create('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'StoreForbidden' });
       await Promise.all([gone.close(), wrong.close()]);
     },
@@ -129,7 +131,7 @@ describe('a request', () => {
     'that is answered %j is repeated until it succeeds',
     async (answers, times) => {
       const faulty = await answering(answers);
-      const store = opened('x', {
+      const store = await opened('x', {
         endpoint: faulty.endpoint,
         timeouts: { retryFor: 20_000, stall: 500, connect: 1_000 },
       });
@@ -145,7 +147,7 @@ describe('a request', () => {
     'that is forbidden is not repeated',
     async () => {
       const faulty = await answering([403]);
-      const store = opened('x', { endpoint: faulty.endpoint });
+      const store = await opened('x', { endpoint: faulty.endpoint });
       await expect(store.create('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'StoreForbidden' });
       expect(faulty.asked()).toBe(1);
       await store.close();
@@ -158,7 +160,10 @@ describe('a request', () => {
     'that nobody answers is given up after its time, and the storage is named',
     async () => {
       const faulty = await answering([500]);
-      const store = opened('x', { endpoint: faulty.endpoint, timeouts: { retryFor: 500, stall: 500, connect: 500 } });
+      const store = await opened('x', {
+        endpoint: faulty.endpoint,
+        timeouts: { retryFor: 500, stall: 500, connect: 500 },
+      });
       await expect(store.read('a')).rejects.toMatchObject({
         code: 'StoreUnreachable',
         message: expect.stringContaining('s3://backups/x'),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -159,7 +160,7 @@ onDisks('an S3 server', () => {
         const { endpoint, region, accessKeyId, secretAccessKey } = server;
         const client = { endpoint, region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true };
         await new S3Client(client).send(new CreateBucketCommand({ Bucket: 'backups' }));
-        const times = { retryFor: 5_000, stall: 5_000, connect: 1_000, requests: 4 };
+        const times = { retryFor: 5_000, stall: 5_000, connect: 1_000, agent: new Agent({ maxSockets: 4 }) };
         const store = new S3Store({ bucket: 'backups', prefix: 'p', client, ...times });
         await createRepository(store, { cluster: 'east' });
         const giveBack = disk.fill(MiB);

@@ -22,7 +22,7 @@ export const repair: Spec<{ storage?: string; dryRun?: boolean; yes?: boolean }>
   async run(context, { storage, dryRun = false, yes }) {
     const { cluster, lock, compression, dataDir } = await context.config();
     const settings = await context.storage(storage);
-    const store = openStore(settings);
+    const store = await openStore(settings);
     try {
       const repository = await openRepository(store, {
         cluster,

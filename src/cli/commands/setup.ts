@@ -36,7 +36,7 @@ export const init: Spec<{ storage?: string; encrypt?: boolean; label?: string }>
       });
     }
     await makePlace(settings);
-    const store = openStore(settings);
+    const store = await openStore(settings);
     try {
       const { repository } = await createRepository(store, { cluster, encryption, label, by: context.who });
       const { id } = repository.parameters;

@@ -1,0 +1,8 @@
+const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
+
+/** A size such as `512MiB` or `10GiB`, in bytes. Throws an error that says what would be right. */
+export function parseSize(text: string): number {
+  const [, count, unit] = /^(\d{1,9})\s?(B|KiB|MiB|GiB|TiB)$/.exec(text.trim()) ?? [];
+  if (count === undefined) throw new Error(`"${text}" is no size: give one such as 512MiB or 10GiB`);
+  return Number(count) * UNITS[unit as keyof typeof UNITS];
+}
