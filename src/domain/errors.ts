@@ -80,6 +80,20 @@ export const errorTable = {
     'never',
     'Use a version of the plugin that is not older than the one that made the backup.',
   ),
+  EtcdUnreachable: row(
+    503,
+    27,
+    'activity',
+    'Check the endpoints of etcd in the configuration and the network to them.',
+  ),
+  EtcdRefused: row(502, 27, 'never', 'Check the user, its role and the limits of etcd, as the message says.'),
+  EtcdCompacted: row(409, 27, 'attempt', 'Let etcd keep its history for longer than a backup takes.'),
+  EtcdDiffers: row(
+    409,
+    27,
+    'never',
+    'Stop what writes to etcd and run the restore again; it goes on where it stopped.',
+  ),
   WorkerRestarted: row(503, 23, 'activity', 'The worker was restarted; the activity goes on by itself.'),
   OperationNotFound: row(404, 24, 'never', 'Temporal forgets operations after its retention; "homarus list" does not.'),
 } as const satisfies Record<string, Row>;

@@ -1,4 +1,5 @@
 import * as commandsOptions from './commands/options.ts';
+import * as etcdOptions from './etcd/options.ts';
 import * as filesOptions from './files/options.ts';
 import type { ActivitiesModule, OptionsModule } from './module.ts';
 
@@ -18,4 +19,5 @@ const own = (options: OptionsModule<any>, activities?: () => Promise<unknown>): 
 export const builtin: Readonly<Record<string, Builtin>> = {
   files: own(filesOptions),
   commands: own(commandsOptions, () => import('./commands/activities.ts')),
+  etcd: own(etcdOptions, () => import('./etcd/activities.ts')),
 };

@@ -1,10 +1,11 @@
 import { HomarusError } from '../domain/errors.ts';
 import { commands } from './commands/flow.ts';
+import { etcd } from './etcd/flow.ts';
 import { files } from './files/flow.ts';
 import { flow as outside } from './outside.ts';
 import type { Flow } from './plugin.ts';
 
-const known: readonly (Flow | undefined)[] = [files, commands, outside];
+const known: readonly (Flow | undefined)[] = [files, commands, etcd, outside];
 
 /** The flow of each plugin, by its name in the configuration. */
 export const flows: Readonly<Record<string, Flow>> = Object.fromEntries(

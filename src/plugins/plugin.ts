@@ -27,7 +27,7 @@ export const onEveryNode = <Output = void, Input = void>(): Activity<'everyNode'
 /** On the node that the flow names. @public */
 export const onOneNode = <Output = void, Input = void>(): Activity<'oneNode', Input, Output> => ({ place: 'oneNode' });
 
-/** On any coordinator: for what is the cluster's and no node's, and for streams. @public */
+/** On any coordinator: for what is the cluster's and no node's, and for streams. */
 export const onCoordinator = <Output = void, Input = void>(): Activity<'coordinator', Input, Output> => ({
   place: 'coordinator',
 });
@@ -90,6 +90,8 @@ export interface Flow<A extends Activities = Activities, Data = unknown> {
   backup(steps: BackupSteps<Data>, run: Calls<A>): Promise<void>;
   /** Answers what the operation's result says of the plugin's part, if anything. */
   restore(steps: RestoreSteps<Data>, run: Calls<A>): Promise<unknown>;
+  /** What `restore` would do to what is no file; nothing is changed. */
+  preview?(steps: Omit<RestoreSteps<Data>, 'restore'>, run: Calls<A>): Promise<unknown>;
   /** Proves restored data, as a drill asks; rejects when something is wrong. */
   check?(run: Calls<A>, nodes: readonly string[]): Promise<void>;
   /**

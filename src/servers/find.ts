@@ -80,7 +80,7 @@ async function obtain(name: ServerName, dir: string, report: Report, env: NodeJS
   const seconds = () => Math.round((Date.now() - started) / 1000);
   const progress = setInterval(() => report(`Still building ${name}: ${seconds()} s so far.`), 30_000);
   try {
-    await install(dir, row.binary, goBuild(row, go, join(modules, name), env));
+    await install(dir, row.binary, goBuild(row, go, join(modules, row.module ?? name), env));
   } finally {
     clearInterval(progress);
   }

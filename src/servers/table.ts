@@ -3,6 +3,8 @@ export interface ServerRow {
   /** The file's name on the PATH and in the cache. */
   binary: string;
   version: string;
+  /** Folder in servers/ where its name is not that. */
+  module?: string;
   /** The Go package of the pinned module, and the variable that its version is linked into. */
   package: string;
   versionVariable: string;
@@ -18,7 +20,7 @@ export interface ServerRow {
   archive?: (version: string, platform: string, arch: string) => string;
 }
 
-export type ServerName = 'temporal' | 'versitygw';
+export type ServerName = 'temporal' | 'versitygw' | 'etcd' | 'etcdutl';
 
 export const table: Record<ServerName, ServerRow> = {
   temporal: {
@@ -46,5 +48,28 @@ export const table: Record<ServerName, ServerRow> = {
     // Below the tested version a conditional write may be ignored without a word.
     versionPattern: /Version\s*:\s*v?(\d+)\.(\d+)/,
     oldest: [1, 8],
+  },
+  etcd: {
+    binary: 'etcd',
+    version: '3.6.4',
+    package: 'go.etcd.io/etcd/server/v3',
+    versionVariable: 'go.etcd.io/etcd/api/v3/version.Version',
+    addressVariable: 'HOMARUS_ETCD_ENDPOINT',
+    pathVariable: 'HOMARUS_ETCD_PATH',
+    buildTakes: 'about half a minute',
+    versionPattern: /etcd Version: (\d+)\.(\d+)/,
+    oldest: [3, 6],
+  },
+  etcdutl: {
+    binary: 'etcdutl',
+    version: '3.6.4',
+    module: 'etcd',
+    package: 'go.etcd.io/etcd/etcdutl/v3',
+    versionVariable: 'go.etcd.io/etcd/api/v3/version.Version',
+    addressVariable: 'HOMARUS_ETCD_ENDPOINT',
+    pathVariable: 'HOMARUS_ETCDUTL_PATH',
+    buildTakes: 'some seconds after etcd',
+    versionPattern: /etcdutl version: (\d+)\.(\d+)/,
+    oldest: [3, 6],
   },
 };
