@@ -63,7 +63,8 @@ export async function unlock(
   }
   throw new HomarusError(
     'KeyWrong',
-    `${describeSecret(source)} opens none of the ${slots === 1 ? 'one key slot' : `${slots} key slots`} of ${store.description}`,
+    `${describeSecret(source)} opens none of the ${slots === 1 ? 'one key slot' : `${slots} key slots`} of ${store.description}, ` +
+      'or repository.json there is not the one with which they were made',
   );
 }
 

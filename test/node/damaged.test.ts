@@ -16,6 +16,7 @@ import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
 import { stageJson } from '../../src/storage/staging.ts';
 import { readTree } from '../../src/storage/tree.ts';
+import { encrypted } from '../storage/given.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
 import { backUp, givenNode } from '../support/backUp.ts';
 import { givenContext } from '../support/jobs.ts';
@@ -33,10 +34,12 @@ type Kind = (typeof kinds)[number];
 const damages = ['missing', 'truncated', 'one bit flipped', 'swapped', "another repository's", 'empty'] as const;
 type Damage = (typeof damages)[number];
 
-/** What leaves no trace: who may may have removed a mark, lease or staged list, and leases are plain JSON everywhere. */
-const unseen = (kind: Kind, damage: Damage): boolean =>
+/** What leaves no trace: who may may have removed a mark, lease or staged list, and a plain lease is bound to nothing. */
+const unseen = (kind: Kind, damage: Damage, sealed: Sealed): boolean =>
   (damage === 'missing' && ['mark', 'lease', 'staged'].includes(kind)) ||
-  (damage === "another repository's" && kind === 'lease');
+  (damage === "another repository's" && kind === 'lease' && !sealed.encryption);
+
+type Sealed = Partial<typeof encrypted>;
 
 interface Given {
   objects: ScriptedStore['objects'];
@@ -52,14 +55,15 @@ let nodes: NodeSettings[];
 let here: Given;
 let elsewhere: Given;
 let store: ScriptedStore;
+let sealed: Sealed;
 
 const file = (size: number, seed: number) => ({ type: 'file' as const, size, seed, mode: 0o644 });
 const sourceOf = (node: number): string => nodes[node]!.roots[0]!.path;
 
 /** Two nodes, two backups: the second has a file `late` on n2 in packs and an index of its own. */
-async function given(directory: string): Promise<Given> {
+async function given(directory: string, how: Sealed): Promise<Given> {
   const made = new ScriptedStore();
-  const { repository } = await createRepository(made, { cluster: 'east', ...smallParameters });
+  const { repository } = await createRepository(made, { cluster: 'east', ...smallParameters, ...how });
   const own = ['n1', 'n2'].map((id) => givenNode(directory, id));
   makeTree(own[0]!.roots[0]!.path, { a: file(300_000, 1), b: file(9_000, 2) });
   makeTree(own[1]!.roots[0]!.path, { c: file(300_000, 3), d: file(5_000, 4) });
@@ -115,18 +119,6 @@ async function packOfLate(repository: Repository): Promise<string> {
   throw new Error('no pack of late alone');
 }
 
-beforeAll(async () => {
-  base = mkdtempSync(join(tmpdir(), 'homarus-damaged-'));
-  jobs = givenContext();
-  here = await given(join(base, 'here'));
-  elsewhere = await given(join(base, 'elsewhere'));
-  nodes = ['n1', 'n2'].map((id) => givenNode(join(base, 'here'), id));
-}, 60_000);
-afterAll(async () => {
-  await jobs.close();
-  rmSync(base, { recursive: true, force: true });
-});
-
 beforeEach(() => {
   store = new ScriptedStore();
   for (const [key, { body }] of here.objects) store.put(key, Buffer.from(body));
@@ -173,7 +165,7 @@ async function restore(backup: string, node: number, paths: string[] = []): Prom
     verifyExisting: false,
   };
   try {
-    await restoreNode(await openRepository(store, { cluster: 'east' }), input, jobs.context);
+    await restoreNode(await openRepository(store, { cluster: 'east', ...sealed }), input, jobs.context);
     return { to };
   } catch (error) {
     return { error: error as Error, to };
@@ -183,61 +175,79 @@ async function restore(backup: string, node: number, paths: string[] = []): Prom
 const old = (to: string, name: string): boolean =>
   existsSync(join(to, name)) && readFileSync(join(to, name)).equals(contentOf(10, 7));
 
-describe.each(kinds)('of the %s', (kind) => {
-  test.each(damages)('%s: verify names it, and restores do what they can', async (how) => {
-    const directory = join(base, 'state');
-    const seen = new SeenRoots(directory);
-    const whole = await openRepository(store, { cluster: 'east' });
-    await seen.check(whole, await presentRoot(whole));
-    const key = damage(kind, how);
+describe.each<[string, Sealed]>([
+  ['a plain repository', {}],
+  ['an encrypted repository', encrypted],
+])('in %s', (_, how) => {
+  beforeAll(async () => {
+    sealed = how;
+    base = mkdtempSync(join(tmpdir(), 'homarus-damaged-'));
+    jobs = givenContext();
+    here = await given(join(base, 'here'), how);
+    elsewhere = await given(join(base, 'elsewhere'), how);
+    nodes = ['n1', 'n2'].map((id) => givenNode(join(base, 'here'), id));
+  }, 60_000);
+  afterAll(async () => {
+    await jobs.close();
+    rmSync(base, { recursive: true, force: true });
+  });
 
-    const names = async (): Promise<string[]> => {
-      try {
-        const repository = await openRepository(store, { cluster: 'east' });
-        const options = { directory, readData: { percent: 100 } };
-        const { damaged } = await verify(repository, jobs.context, options);
-        await seen.check(repository, await presentRoot(repository));
-        return damaged;
-      } catch (error) {
-        return [(error as Error).message];
+  describe.each(kinds)('of the %s', (kind) => {
+    test.each(damages)('%s: verify names it, and restores do what they can', async (how) => {
+      const directory = join(base, 'state');
+      const seen = new SeenRoots(directory);
+      const whole = await openRepository(store, { cluster: 'east', ...sealed });
+      await seen.check(whole, await presentRoot(whole));
+      const key = damage(kind, how);
+
+      const names = async (): Promise<string[]> => {
+        try {
+          const repository = await openRepository(store, { cluster: 'east', ...sealed });
+          const options = { directory, readData: { percent: 100 } };
+          const { damaged } = await verify(repository, jobs.context, options);
+          await seen.check(repository, await presentRoot(repository));
+          return damaged;
+        } catch (error) {
+          return [(error as Error).message];
+        }
+      };
+      const named = await names();
+      // A root that is gone leaves an older one behind: it is its number that tells.
+      const expected = kind === 'root' && how === 'missing' ? `root ${Number(key.slice(-16))}` : key;
+      if (unseen(kind, how, sealed)) expect(named).toEqual([]);
+      else expect(named.join()).toContain(expected);
+      if (how === 'swapped' && !['repository', 'root'].includes(kind)) expect(named).toContain(here.object[kind].other);
+
+      const touched = await restore(here.second, 1);
+      if (['mark', 'lease', 'staged'].includes(kind)) {
+        expect(touched.error).toBeUndefined();
+        expect(compareTrees(sourceOf(1), touched.to)).toEqual([]);
+        return;
       }
-    };
-    const named = await names();
-    // A root that is gone leaves an older one behind: it is its number that tells.
-    const expected = kind === 'root' && how === 'missing' ? `root ${Number(key.slice(-16))}` : key;
-    if (unseen(kind, how)) expect(named).toEqual([]);
-    else expect(named.join()).toContain(expected);
-    if (how === 'swapped' && !['repository', 'root'].includes(kind)) expect(named).toContain(here.object[kind].other);
-
-    const touched = await restore(here.second, 1);
-    if (['mark', 'lease', 'staged'].includes(kind)) {
-      expect(touched.error).toBeUndefined();
-      expect(compareTrees(sourceOf(1), touched.to)).toEqual([]);
-      return;
-    }
-    expect(touched.error?.message).toBeDefined();
-    expect(old(touched.to, 'late')).toBe(true);
-    if (kind === 'repository' || (kind === 'root' && how !== 'missing')) return;
-    if (kind === 'root') {
-      expect(touched.error?.message).toContain(here.second);
-    } else if (kind === 'manifest') {
-      expect(touched.error?.message).toContain(key);
-      expect(old(touched.to, 'c')).toBe(true);
-    } else {
-      expect(touched.error?.message).toMatch(kind === 'pack' ? /"[^"]*late"/ : /late|a page of a tree/);
-      const others = how === 'swapped' ? [key, here.object[kind].other] : [key];
-      expect(others.filter((one) => touched.error?.message.includes(one))).not.toEqual([]);
-    }
-    // The pages of the second backup's tree stand in the damaged index, too: of it only what n1 has is left.
-    const others: [string, number, string[]][] = [[here.first, 0, []]];
-    if (how !== 'swapped') others.push([here.first, 1, []]);
-    if (kind === 'pack') others.push([here.second, 1, ['d']]);
-    if (kind !== 'manifest' && kind !== 'root') others.push([here.second, 0, []]);
-    if (how === 'swapped') return;
-    for (const [backup, node, paths] of others) {
-      const other = await restore(backup, node, paths);
-      expect(other.error).toBeUndefined();
-      if (paths.length === 0 && node === 0) expect(compareTrees(sourceOf(0), other.to)).toEqual([]);
-    }
+      expect(touched.error?.message).toBeDefined();
+      expect(old(touched.to, 'late')).toBe(true);
+      if (kind === 'repository' || (kind === 'root' && how !== 'missing')) return;
+      if (kind === 'root') {
+        expect(touched.error?.message).toContain(here.second);
+      } else if (kind === 'manifest') {
+        expect(touched.error?.message).toContain(key);
+        expect(old(touched.to, 'c')).toBe(true);
+      } else {
+        expect(touched.error?.message).toMatch(kind === 'pack' ? /"[^"]*late"/ : /late|a page of a tree/);
+        const others = how === 'swapped' ? [key, here.object[kind].other] : [key];
+        expect(others.filter((one) => touched.error?.message.includes(one))).not.toEqual([]);
+      }
+      // The pages of the second backup's tree stand in the damaged index, too: of it only what n1 has is left.
+      const others: [string, number, string[]][] = [[here.first, 0, []]];
+      if (how !== 'swapped') others.push([here.first, 1, []]);
+      if (kind === 'pack') others.push([here.second, 1, ['d']]);
+      if (kind !== 'manifest' && kind !== 'root') others.push([here.second, 0, []]);
+      if (how === 'swapped') return;
+      for (const [backup, node, paths] of others) {
+        const other = await restore(backup, node, paths);
+        expect(other.error).toBeUndefined();
+        if (paths.length === 0 && node === 0) expect(compareTrees(sourceOf(0), other.to)).toEqual([]);
+      }
+    });
   });
 });
