@@ -205,22 +205,25 @@ test('reads as much as it is told to, and other packs each time', async () => {
   expect((await check({ readData: { percent: 0 } })).result.readPacks).toBe(0);
 });
 
-test('believes nothing that a cleanup removed meanwhile', async () => {
-  give(0, { a: file(300_000, 1) });
-  const first = await backup();
-  rmSync(join(rootOf(0), 'a'));
-  await backup();
-  let once = true;
-  store.step = async ({ verb, key }) => {
-    if (!once || verb !== 'list' || key !== 'packs/') return;
-    once = false;
-    await remove(repository, first, base);
-  };
-  const { damaged, result } = await check();
-  expect(once).toBe(false);
-  expect(damaged).toEqual([]);
-  expect(result).toMatchObject({ backups: 1, report: null });
-});
+test.each(['packs/', 'marks/'])(
+  'believes nothing that a cleanup removed meanwhile, before it listed %s',
+  async (prefix) => {
+    give(0, { a: file(300_000, 1) });
+    const first = await backup();
+    rmSync(join(rootOf(0), 'a'));
+    await backup();
+    let once = true;
+    store.step = async ({ verb, key }) => {
+      if (!once || verb !== 'list' || key !== prefix) return;
+      once = false;
+      await remove(repository, first, base);
+    };
+    const { damaged, result } = await check();
+    expect(once).toBe(false);
+    expect(damaged).toEqual([]);
+    expect(result).toMatchObject({ backups: 1, report: null });
+  },
+);
 
 test('what it calls lost is what cannot be read, whatever packs are gone or cut', async () => {
   give(0, { a: file(400_000, 1), b: file(40_000, 2), c: file(3_000, 3), d: file(300_000, 4), e: file(70_000, 5) });
