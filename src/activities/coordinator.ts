@@ -86,13 +86,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const settings = deps.settings(input.storage);
         const { ttl } = settings.lock;
         // Before anything is written to a storage that somebody put back to an older state.
-        const { repository } = await opened(settings.storage, signal);
+        const { repository, at: present } = await opened(settings.storage, signal);
         const { at, epoch } = await acquireLock(
           repository,
           { ...input.attempt, ttl },
           {
             nonce: input.nonce,
             cluster: settings.cluster,
+            present,
             signal,
           },
         );
@@ -144,10 +145,12 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     }): Promise<void> {
       return alive(async (signal) => {
         const repository = await deps.repository(deps.settings(input.storage).storage, { signal });
-        if (input.epoch !== null) await removeStaging(repository, input.epoch, input.attempt.operation, { signal });
-        const { root } = await presentRoot(repository, { signal });
-        if (root.holder?.run !== input.attempt.run) return;
-        await releaseLock(repository, root.epoch, input.nonce, { signal });
+        // A restore stages nothing.
+        if (input.epoch !== null && input.attempt.kind !== 'restore')
+          await removeStaging(repository, input.epoch, input.attempt.operation, { signal });
+        const present = await presentRoot(repository, { signal });
+        if (present.root.holder?.run !== input.attempt.run) return;
+        await releaseLock(repository, present.root.epoch, input.nonce, { present, signal });
       });
     },
 

@@ -15,7 +15,7 @@ import { decodePlanned } from './restorePlan.ts';
 import type { FileToWrite, WriteArgs } from './writeTask.ts';
 
 /** Requests under way, or read and being written. */
-const REQUESTS = 8;
+const REQUESTS = 4;
 const SMALL_FILES = 256;
 /** So many lost files are named; beyond so many it is not tried to bring the others. */
 const NAMED = 3;

@@ -12,7 +12,7 @@ import type { RestorePlan } from './restorePlan.ts';
 import { decodePlanned, WANTED_BYTES } from './restorePlan.ts';
 
 /** One request reads at most so much, unless one block is larger, and reads through gaps as small as this, bytes. */
-const REQUEST_BYTES = 8 * 1024 * 1024;
+const REQUEST_BYTES = 16 * 1024 * 1024;
 const GAP_BYTES = 128 * 1024;
 /** What a restore that cannot bring all says. */
 export const RESTORE_OTHERS =

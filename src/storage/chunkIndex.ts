@@ -21,6 +21,9 @@ export { ENTRY_BYTES } from './pack.ts';
 const PAGE_ENTRIES = 1260;
 /** Pages that one request reads when all are needed. */
 const PAGES_PER_READ = 64;
+/** Pages that are read ahead where one after another is asked for. */
+const MOST_AHEAD = 16;
+const KEPT_PAGES = 2 * MOST_AHEAD;
 
 /** Where a chunk is. */
 export interface Location {
@@ -130,7 +133,11 @@ export class ChunkIndex {
   readonly #damaged: ReadonlySet<string>;
   readonly #tolerant: boolean;
   readonly ref: IndexRef;
-  #lastPage: { number: number; entries: Buffer } | undefined;
+  /** The pages that were read last. */
+  readonly #kept = new Map<number, Promise<Buffer>>();
+  /** How many pages the next read takes, and the page that it begins with if pages are read one after another. */
+  #ahead = 1;
+  #follows = -1;
   /** Of an index that was opened tolerantly: why a part of it counts as empty. */
   failure: HomarusError | undefined;
 
@@ -187,11 +194,28 @@ export class ChunkIndex {
     return low - 1;
   }
 
-  async page(number: number, options: CallOptions = {}): Promise<Buffer> {
-    if (this.#lastPage?.number === number) return this.#lastPage.entries;
-    const entries = await this.#onePage(number, options);
-    this.#lastPage = { number, entries };
-    return entries;
+  page(number: number, options: CallOptions = {}): Promise<Buffer> {
+    const known = this.#kept.get(number);
+    if (known) return known;
+    this.#ahead = number === this.#follows ? Math.min(2 * this.#ahead, MOST_AHEAD) : 1;
+    this.#follows = Math.min(number + this.#ahead, this.pageCount);
+    const reading = this.#readAhead(number, this.#follows, options);
+    for (let page = number; page < this.#follows; page++)
+      this.#keep(
+        page,
+        reading.then((read) => read[page - number] as Buffer),
+      );
+    return this.#kept.get(number) as Promise<Buffer>;
+  }
+
+  #keep(number: number, page: Promise<Buffer>): void {
+    this.#kept.set(number, page);
+    // Whoever asks for it is told; it is asked for again then.
+    page.catch(() => this.#kept.delete(number));
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT_PAGES) break;
+      this.#kept.delete(oldest);
+    }
   }
 
   async find(hash: Buffer, options: CallOptions = {}): Promise<Location | undefined> {
@@ -207,6 +231,19 @@ export class ChunkIndex {
     const pack = this.#footer.packs[number];
     if (pack === undefined) throw damaged(indexPlace(this.ref.id), 'an entry names a pack that it does not list');
     return this.#damaged.has(pack.id) ? { pack, ...place, damaged: true } : { pack, ...place };
+  }
+
+  async #readAhead(from: number, until: number, options: CallOptions): Promise<Buffer[]> {
+    if (until === from + 1) return [await this.#onePage(from, options)];
+    try {
+      return await this.#readPages(from, until, options);
+    } catch (error) {
+      if (!this.#tolerant || !isLoss(error)) throw error;
+      // One by one, so that only what is damaged counts as empty.
+      const pages: Buffer[] = [];
+      for (let number = from; number < until; number++) pages.push(await this.#onePage(number, options));
+      return pages;
+    }
   }
 
   async #onePage(number: number, options: CallOptions): Promise<Buffer> {

@@ -10,6 +10,8 @@ export const TRAILER_BYTES = 8;
 const TRAILER_MAGIC = 'HOMF';
 /** Most footers are shorter, bytes: one request reads them. */
 const FOOTER_GUESS = 64 * 1024;
+/** Objects that are no longer are read whole: their header is needed, too. */
+const SMALL = 512 * 1024;
 
 /** The last bytes of such an object. */
 export function trailer(footerLength: number): Buffer {
@@ -31,7 +33,7 @@ export async function readFooter(
 ): Promise<{ content: Buffer; stored: Buffer; seal: ObjectSeal }> {
   const header = headerBytes(repository.sealing);
   if (length < header + TRAILER_BYTES) throw damaged(place, `${length} bytes are too few`);
-  const guess = Math.min(length, FOOTER_GUESS);
+  const guess = length <= SMALL ? length : FOOTER_GUESS;
   let [end, start] = await Promise.all([
     readRange(repository, place, length - guess, guess, options),
     guess === length ? undefined : readRange(repository, place, 0, header, options),

@@ -18,6 +18,8 @@ export interface AcquireOptions extends CommitOptions {
   nonce: string;
   /** The cluster that wants it, where it is not that of `repository.json`: only the one that the root names may. */
   cluster?: string;
+  /** The present root, where it was read just now. */
+  present?: RootAt;
 }
 
 /**
@@ -29,7 +31,7 @@ export async function acquireLock(
   holder: Holder,
   options: AcquireOptions,
 ): Promise<{ at: RootAt; epoch: number }> {
-  let at = await presentRoot(repository, options);
+  let at = options.present ?? (await presentRoot(repository, options));
   while (at.root.holder?.run !== holder.run) {
     await refuseOthers(repository, at, holder, options);
     const committed = await commit(repository, at, (draft) => locked(draft, holder), options.nonce, options);
@@ -66,11 +68,11 @@ export async function releaseLock(
   repository: Repository,
   epoch: number,
   nonce: string,
-  options: CommitOptions & { swept?: boolean } = {},
+  options: CommitOptions & { swept?: boolean; present?: RootAt } = {},
 ): Promise<void> {
   const change = (draft: RootDocument): RootDocument =>
     released(options.swept ? { ...draft, swept: draft.floor } : draft);
-  let at = await presentRoot(repository, options);
+  let at = options.present ?? (await presentRoot(repository, options));
   while (at.root.epoch === epoch && at.root.holder !== null) {
     const committed = await commit(repository, at, change, nonce, options);
     at = committed.result === 'stands' ? committed.at : committed.highest;

@@ -18,7 +18,7 @@ export interface Holder {
 
 export interface UploadPlan {
   /** Each node's share, sorted by hash; only nodes that have one. To be read once. */
-  shares: { node: string; records: Iterable<Buffer>; bytes: number }[];
+  shares: { node: string; records: Iterable<Buffer>; chunks: number; bytes: number }[];
   chunks: number;
   bytes: number;
   /** Chunks that are stored, in packs for which `isAdopted` is true. */
@@ -57,6 +57,7 @@ export async function planUploads(
     }
   }
   const load = holders.map(() => 0);
+  const counts = holders.map(() => 0);
   const totals = { chunks: 0, bytes: 0 };
   const shares = holders.map(
     (_, place) =>
@@ -74,6 +75,7 @@ export async function planUploads(
       const place = having.reduce((least, next) => ((load[next] as number) < (load[least] as number) ? next : least));
       const bytes = record.readUInt32LE(HASH_BYTES);
       load[place] = (load[place] as number) + bytes;
+      counts[place] = (counts[place] as number) + 1;
       totals.chunks++;
       totals.bytes += bytes;
       (shares[place] as RecordSorter).add(record.subarray(0, CHUNK_RECORD_BYTES));
@@ -85,7 +87,14 @@ export async function planUploads(
     adopted,
     shares: holders.flatMap(({ node }, place) =>
       (load[place] as number) > 0
-        ? [{ node, records: (shares[place] as RecordSorter).sorted(), bytes: load[place] as number }]
+        ? [
+            {
+              node,
+              records: (shares[place] as RecordSorter).sorted(),
+              chunks: counts[place] as number,
+              bytes: load[place] as number,
+            },
+          ]
         : [],
     ),
   };

@@ -38,7 +38,13 @@ export async function planBackup(
     });
     const staging = { epoch: grant.epoch, operation: grant.attempt.operation };
     const wanted: PlanReceipt['wanted'] = [];
-    for (const { node, records } of plan.shares) {
+    for (const { node, records, chunks } of plan.shares) {
+      const own = input.snapshots.find((receipt) => receipt.node === node)?.chunks;
+      // All that it has: the list is there already.
+      if (own?.records === chunks) {
+        wanted.push({ node, list: own });
+        continue;
+      }
       const prefix = `${stagingOf(repository.sealing, staging, node)}wanted`;
       wanted.push({ node, list: await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options) });
     }

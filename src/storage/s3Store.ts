@@ -38,8 +38,10 @@ export interface S3Options {
   onRequest?: (verb: string) => void;
 }
 
-/** Bytes; also the size from which a body is uploaded in parts. S3's least is 5 MiB. */
-const PART_BYTES = 16 * 1024 * 1024;
+/** Bytes; also the size from which a body is uploaded in parts: a pack goes in one request. S3's least is 5 MiB. */
+const PART_BYTES = 48 * 1024 * 1024;
+/** A request that sends a body is not heard of before its end: it may be as slow as this, bytes per second. */
+const SLOWEST = 128 * 1024;
 const PARTS_AT_ONCE = 3;
 const KEYS_PER_REMOVAL = 1000;
 /** Answers of a request that a repetition can help. */
@@ -116,11 +118,17 @@ export class S3Store implements ObjectStore {
 
   async #put(key: string, body: Uint8Array, condition: { IfNoneMatch?: '*' }, options: CallOptions) {
     return this.#existsOn(() =>
-      this.#request('PUT', key, options, async ({ signal }) => {
-        const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#kept() });
-        await this.#client.send(command, { abortSignal: signal });
-        return 'created' as const;
-      }),
+      this.#request(
+        'PUT',
+        key,
+        options,
+        async ({ signal }) => {
+          const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#kept() });
+          await this.#client.send(command, { abortSignal: signal });
+          return 'created' as const;
+        },
+        body.length,
+      ),
     );
   }
 
@@ -140,10 +148,15 @@ export class S3Store implements ObjectStore {
       const tags: { PartNumber: number; ETag: string | undefined }[] = [];
       const uploading = new Set<Promise<void>>();
       const send = async (number: number, part: Uint8Array): Promise<void> => {
-        const answer = await this.#request('PUT', key, options, ({ signal }) =>
-          this.#client.send(new UploadPartCommand({ ...upload, PartNumber: number, Body: part }), {
-            abortSignal: signal,
-          }),
+        const answer = await this.#request(
+          'PUT',
+          key,
+          options,
+          ({ signal }) =>
+            this.#client.send(new UploadPartCommand({ ...upload, PartNumber: number, Body: part }), {
+              abortSignal: signal,
+            }),
+          part.length,
         );
         tags.push({ PartNumber: number, ETag: answer.ETag });
       };
@@ -348,8 +361,10 @@ export class S3Store implements ObjectStore {
     key: string,
     { signal }: CallOptions,
     send: (alive: { signal: AbortSignal; heard(): void }) => Promise<T>,
+    sent = 0,
   ): Promise<T> {
-    const { retryFor, stall, onRequest } = this.#options;
+    const { retryFor, onRequest } = this.#options;
+    const stall = this.#options.stall + (sent / SLOWEST) * 1000;
     try {
       return await withRetries({ retryFor, stall, signal }, isTransient, (alive) => {
         onRequest?.(verb);

@@ -17,7 +17,7 @@ import { openStore } from '../../src/storage/openStore.ts';
 /** S3 as users have it, with a real server behind what they have in front of it. */
 
 const LONG = 120_000;
-const PART = 16 * 1024 * 1024;
+const PART = 48 * 1024 * 1024;
 let directory: string;
 let s3: S3Server;
 const open: Server[] = [];
