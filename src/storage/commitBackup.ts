@@ -76,7 +76,7 @@ export async function commitBackup(
   const index = await indexUploads(repository, input.grant.epoch, uploads, options);
   const finished = new Date();
   const totals = sum(input.snapshots.map((receipt) => receipt.totals));
-  const name = backupName(planned.root.backups, input.started);
+  const name = backupName([...planned.root.backups, ...(planned.root.aside ?? [])], input.started);
   const partial = input.missing.length > 0 ? { partial: input.missing } : {};
   const manifest: Manifest = {
     version: 1,

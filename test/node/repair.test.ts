@@ -102,7 +102,10 @@ test('sets aside by name what is not whole: it is restored as far as it goes, an
   expect(aside).toMatchObject([{ name: second }]);
   expect(said).toMatchObject([{ key: lost[0] }]);
   await expect(restored(second)).rejects.toMatchObject({ code: 'ObjectMissing' });
-  await backup();
+  // Begun in the very second of the one that was set aside: it gets another name.
+  const started = `${second.slice(0, 10)}T${second.slice(11).replaceAll('-', ':')}`;
+  const { receipt } = await backUp(repository, jobs.context, { nodes: [node], started });
+  expect(receipt.backup).not.toBe(second);
   await cleanUpAll(repository, base);
   expect(store.keys('manifests/').length).toBe(3);
   for (const key of lost.slice(1)) expect(store.objects.has(key)).toBe(true);

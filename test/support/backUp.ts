@@ -42,6 +42,8 @@ export interface BackUpOptions {
   /** What the nodes open; `repository` unless it is given. */
   asNode?: Repository;
   snapshot?: Partial<SnapshotInput>;
+  /** ISO 8601; now without. */
+  started?: string;
   /** Ids of nodes that the backup is without. */
   missing?: string[];
   /** Between the steps. */
@@ -60,7 +62,7 @@ export interface BackedUp {
 export async function backUp(repository: Repository, context: JobContext, options: BackUpOptions): Promise<BackedUp> {
   const { nodes, asNode = repository } = options;
   const operation = `backup-${++operations}`;
-  const started = new Date().toISOString();
+  const started = options.started ?? new Date().toISOString();
   const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'backup', by: 'test', since: started };
   const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
   const grant: StorageGrant = {
