@@ -7,6 +7,7 @@ import type { DataRoot } from './settings.ts';
 import { isAttempt, isRestore, namesIn } from './workDirectory.ts';
 
 const PER_SHARD = 1_000;
+const PROBE = 'probe-';
 
 /** Where link `number` of an attempt stands: sharded, so that no directory grows large. `base`: `<linkDir>/<attempt>`. */
 export function linkPath(base: BytePath, number: number): BytePath {
@@ -29,7 +30,7 @@ export class LinkDirectory {
   /** Makes it. `DifferentFileSystem` where links to the root's files cannot be, `ConfigInvalid` where we may not write. */
   ensureUsable(): void {
     const { path, linkDir } = this.#root;
-    const probe = join(linkDir, `probe-${process.pid}`);
+    const probe = join(linkDir, `${PROBE}${process.pid}`);
     const second = `${probe}-link`;
     try {
       // Not made: it may be a mount that is not there.
@@ -61,6 +62,9 @@ export class LinkDirectory {
   /** Removes what killed processes left: that of all operations but `keep`, which may go on. */
   dropLeftovers(keep?: string): void {
     this.#dropWhere((name) => keep === undefined || !(isAttempt(name, keep) || isRestore(name, keep)));
+    for (const name of namesIn(this.#root.linkDir)) {
+      if (name.startsWith(PROBE)) unlinkIfThere(join(this.#root.linkDir, name));
+    }
   }
 
   /** Removes the links of all attempts of an operation, and what it was about to restore. */

@@ -294,6 +294,7 @@ test('links and half restored files that a killed process left are taken away by
   makeTree(root(), { a: file(3_000) });
   mkdirSync(at('.homarus', '7-backup-killed', '000'), { recursive: true });
   writeFileSync(at('.homarus', '7-backup-killed', '000', '1'), 'x');
+  writeFileSync(at('.homarus', 'probe-1'), '');
   mkdirSync(at('.homarus', 'restore-killed'));
   writeFileSync(at('.homarus', 'restore-killed', '1'), 'half a file');
   await backUp(repository, jobs.context, { nodes: [node] });

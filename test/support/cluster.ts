@@ -32,6 +32,8 @@ export interface ClusterOptions {
   encryption?: Record<string, string>;
   more?: Record<string, unknown>;
   nodes?: string[];
+  /** Beside the process's own environment. */
+  env?: (name: string) => Record<string, string>;
 }
 
 /** A whole cluster of real processes on this machine, each of which a test may kill and start again. */
@@ -98,7 +100,7 @@ export class TestCluster {
     const child = startHomarus([...args, '--config', this.configFile], {
       name,
       logFile: join(this.directory, `${name}.${++this.#starts}.log`),
-      env: this.#env,
+      env: { ...this.#env, ...this.#options.env?.(name) },
     });
     this.#processes.set(name, child);
     await ready(child, isNode ? 'node started' : name === 'api' ? 'facade started' : 'coordinator started');
