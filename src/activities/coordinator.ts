@@ -118,13 +118,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
           // The store's own patience may be longer than the lock's.
           const left = AbortSignal.timeout(Math.max(Math.ceil(deadline - performance.now()), 1));
           const inTime = AbortSignal.any([signal, left]);
+          const asked = performance.now();
           try {
             repository ??= await granted(grant, inTime);
             const answer = await refreshLock(repository, grant.epoch, holder, {
               signal: inTime,
             });
             if (answer === 'released') await toldToEnd(signal);
-            deadline = performance.now() + grant.ttl - refresh;
+            deadline = asked + grant.ttl - refresh;
           } catch (error) {
             signal.throwIfAborted();
             if (!left.aborted && !hasCode(error, 'StoreUnreachable', 'StoreForbidden', 'StoreFull')) throw error;

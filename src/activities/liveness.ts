@@ -41,15 +41,19 @@ export class Liveness {
     const { info } = context;
     const own = new AbortController();
     const signal = AbortSignal.any([context.cancellationSignal, own.signal]);
-    const key = `${info.workflowExecution?.workflowId}/${info.workflowExecution?.runId}/${info.activityId}`;
+    const { workflowId = '', runId = '' } = info.workflowExecution ?? {};
     const beat = new Beat(this.#options, context, own, progress);
     const forget = this.#options.journal?.started(info.base64TaskToken);
     try {
-      return await this.#attempts.run(key, own, async () => {
-        beat.start();
-        signal.throwIfAborted();
-        return await body(signal);
-      });
+      return await this.#attempts.run(
+        { operation: workflowId, run: runId, activity: info.activityId },
+        own,
+        async () => {
+          beat.start();
+          signal.throwIfAborted();
+          return await body(signal);
+        },
+      );
     } catch (error) {
       // Nobody waits for an answer any more: its workflow has ended, or it was given to another worker.
       if (beat.gone) throw new CompleteAsyncError();

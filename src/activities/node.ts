@@ -12,6 +12,7 @@ import type {
   UploadReceipt,
 } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
+import type { StopFlag } from '../node/threads.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import type { Liveness } from './liveness.ts';
 import type { NodePlugin } from './plugin.ts';
@@ -26,6 +27,8 @@ export interface NodeJobs {
 
 export interface JobRun {
   signal: AbortSignal;
+  /** Of the lease, where it runs under one. */
+  stop?: StopFlag;
   onProgress(progress: NodeProgress): void;
 }
 
@@ -88,7 +91,9 @@ export function createNodeActivities(deps: NodeDeps) {
   const underGrant = <T>(grant: NodeGrant, work: (run: JobRun) => Promise<T>): Promise<T> =>
     watched((run) => {
       refuseOtherMachine(grant, deps);
-      return deps.lease.run(grant, (ended) => work({ ...run, signal: AbortSignal.any([run.signal, ended]) }));
+      return deps.lease.run(grant, ({ signal, flag }) =>
+        work({ ...run, signal: AbortSignal.any([run.signal, signal]), stop: flag }),
+      );
     });
   return {
     ...deps.plugin.activities(underGrant),

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync } from 'node:fs';
+import { openSync, writeSync } from './writing.ts';
 
 const BUFFER_BYTES = 256 * 1024;
 

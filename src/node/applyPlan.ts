@@ -1,4 +1,3 @@
-import { rmdirSync, unlinkSync } from 'node:fs';
 import { fileAt, shown } from './bytePath.ts';
 import type { RestoreRoot } from './compareTarget.ts';
 import type { JobContext } from './job.ts';
@@ -6,6 +5,7 @@ import { makeDirectory, mend, Parents, placeHardLink, placeSymlink, writeFailure
 import type { Planned, RestorePlan } from './restorePlan.ts';
 import { decodePlanned } from './restorePlan.ts';
 import type { Spool } from './spool.ts';
+import { rmdirSync, unlinkSync } from './writing.ts';
 
 /** The steps of a restore that are quick enough for the job's own thread: all but the content of files. */
 export class PlanSteps {

@@ -20,8 +20,10 @@ import { crossedError, moduleBeside, StopFlag } from './threads.ts';
 export interface JobContext {
   /** Aborted when the job is to stop: for calls that wait. */
   readonly signal: AbortSignal;
-  /** Throws `Cancelled` when the job is to stop: for loops that never wait. */
+  /** Throws `Cancelled` when the job is to stop, `LockLost` when the node's lease has run out: for loops that never wait. */
   throwIfStopped(): void;
+  /** Throws `LockLost` when the node's lease has run out: before whatever cannot be taken back. */
+  throwIfLost(): void;
   readonly progress: ProgressCounters;
   /** What it is at, for people; cheap, so that it may be said of every file. */
   at(what: BytePath): void;
@@ -37,6 +39,8 @@ export interface JobOptions {
   priority?: Priority | undefined;
   /** How often progress is told, ms. */
   every?: number;
+  /** Of the node's lease, where the work runs under one. */
+  stop?: StopFlag | undefined;
   /** How long a job that is to stop may take to clean up; then its thread is ended, ms. */
   grace?: number;
 }
@@ -89,7 +93,7 @@ export function runJob<K extends keyof Jobs & string>(
 export async function runJobOf(jobs: string, kind: string, args: unknown, options: JobOptions): Promise<unknown> {
   const { signal, onProgress, onWarning } = options;
   signal.throwIfAborted();
-  const flag = new StopFlag();
+  const flag = options.stop ?? new StopFlag();
   const memory = new SharedArrayBuffer(PROGRESS_BYTES);
   const worker = takeWorker(jobs);
   let keep = false;

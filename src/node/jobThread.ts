@@ -7,6 +7,7 @@ import type { Priority } from './priority.ts';
 import { lowerPriority } from './priority.ts';
 import { countersIn } from './progress.ts';
 import { errorToCross, StopFlag, stopped } from './threads.ts';
+import { writeUnder } from './writing.ts';
 
 /** A thread that does one job after another: see `runJob`. */
 
@@ -33,6 +34,7 @@ async function run({ kind, args, stop, progress, priority }: JobAsked): Promise<
   const controller = new AbortController();
   running = controller;
   const flag = new StopFlag(stop);
+  writeUnder(flag);
   const { threads, node, workDirectory } = args as {
     threads?: number;
     node?: { stateDir?: string };
@@ -42,6 +44,7 @@ async function run({ kind, args, stop, progress, priority }: JobAsked): Promise<
   const context: JobContext = {
     signal: controller.signal,
     throwIfStopped: () => flag.throwIfStopped(),
+    throwIfLost: () => flag.throwIfLost(),
     progress: countersIn(progress),
     at(what) {
       const now = performance.now();

@@ -35,10 +35,10 @@ export interface RepositoryArgs {
 
 async function using<T>(
   args: RepositoryArgs,
-  signal: AbortSignal,
+  { signal, throwIfLost }: JobContext,
   body: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(args.storage, { requests: args.requests });
+  const store = await openStore(args.storage, { requests: args.requests, mayWrite: throwIfLost });
   try {
     const { cluster, repository: id, level, unlocked } = args;
     const { encryption } = args.storage;
@@ -51,14 +51,14 @@ async function using<T>(
 /** All that runs in a thread of its own: see `runJob`. */
 export const jobs = {
   snapshot: (args: RepositoryArgs & SnapshotInput, context: JobContext) =>
-    using(args, context.signal, (repository) => snapshot(repository, args, context)),
+    using(args, context, (repository) => snapshot(repository, args, context)),
   upload: (args: RepositoryArgs & UploadInput, context: JobContext) =>
-    using(args, context.signal, (repository) => upload(repository, args, context)),
+    using(args, context, (repository) => upload(repository, args, context)),
   restore: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>
-    using(args, context.signal, (repository) => restoreNode(repository, args, context)),
+    using(args, context, (repository) => restoreNode(repository, args, context)),
   extract: (args: RepositoryArgs & ExtractInput, context: JobContext) =>
-    using(args, context.signal, (repository) => extract(repository, args, context)),
+    using(args, context, (repository) => extract(repository, args, context)),
   verifyPacks: (args: RepositoryArgs & VerifyPacksInput, context: JobContext) =>
-    using(args, context.signal, (repository) => verifyPacks(repository, args, context)),
+    using(args, context, (repository) => verifyPacks(repository, args, context)),
   finish: (args: FinishArgs) => finish(args),
 } as const;

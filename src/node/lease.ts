@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { HomarusError } from '../domain/errors.ts';
+import { HomarusError, hasCode } from '../domain/errors.ts';
 import type { AttemptId, NodeGrant } from '../domain/operations.ts';
 import { readState, writeState } from './stateFile.ts';
+import { monotonic, StopFlag } from './threads.ts';
 
 interface LeaseState {
   /** Counted up with every grant to another attempt, and never down. */
@@ -18,26 +19,40 @@ export interface Clocks {
   wall(): number;
 }
 
-const systemClocks: Clocks = { monotonic: () => performance.now(), wall: () => Date.now() };
+const systemClocks: Clocks = { monotonic, wall: () => Date.now() };
 
 /** The part of a lock that was passed on is an older grant: work that bears it is refused, and stopped. */
 type Abort = (reason: HomarusError) => void;
 
 interface Work {
   readonly grant: number;
+  readonly flag: StopFlag;
   readonly abort: Abort;
   readonly ended: Promise<void>;
+}
+
+/** What work under a grant is given: a signal that aborts when the grant ends, and a flag that threads look at. */
+export interface UnderGrant {
+  readonly signal: AbortSignal;
+  readonly flag: StopFlag;
+}
+
+export interface LeaseOptions {
+  clocks?: Clocks;
+  /** Told when work is stopped because the lease was lost. */
+  onLost?: (reason: HomarusError) => void;
 }
 
 /**
  * A node's part of the cluster lock: a lease in its state directory with holder, expiry, and a grant number that the
  * node itself counts up. Work carries its grant; when the lease runs out, or a newer grant is made, the work is stopped
- * and awaited.
+ * and awaited. All time is counted from before it was looked at: a process may be stopped between any two lines.
  */
 export class NodeLease {
   readonly #path: string;
   readonly #node: string;
   readonly #clocks: Clocks;
+  readonly #onLost: (reason: HomarusError) => void;
   #state: LeaseState;
   #deadline: number;
   #timer: NodeJS.Timeout | undefined;
@@ -45,13 +60,15 @@ export class NodeLease {
   /** Called when the lease of an attempt ran out and its work has ended. */
   onRanOut: ((attempt: AttemptId) => void) | undefined;
 
-  constructor(stateDir: string, node: string, clocks: Clocks = systemClocks) {
+  constructor(stateDir: string, node: string, { clocks = systemClocks, onLost }: LeaseOptions = {}) {
+    this.#onLost = onLost ?? (() => undefined);
     this.#path = join(stateDir, 'lease.json');
     this.#node = node;
     this.#clocks = clocks;
     this.#state = readState<LeaseState>(this.#path) ?? { grant: 0, holder: null, expires: 0, ttl: 0 };
+    const now = clocks.monotonic();
     const left = Math.min(Math.max(this.#state.expires - clocks.wall(), 0), this.#state.ttl);
-    this.#deadline = clocks.monotonic() + (this.#state.holder ? left : 0);
+    this.#deadline = now + (this.#state.holder ? left : 0);
     this.#watch();
   }
 
@@ -60,10 +77,11 @@ export class NodeLease {
    * `LockHeld` names another holder. Work under an older grant is stopped and has ended when this returns.
    */
   async acquire(attempt: AttemptId, ttl: number): Promise<number> {
+    const now = this.#clocks.monotonic();
     const { holder } = this.#state;
-    if (holder !== null && this.#fresh() && !supersedes(attempt, holder)) throw this.#heldBy(holder);
+    if (holder !== null && this.#fresh(now) && !supersedes(attempt, holder)) throw this.#heldBy(holder);
     const grant = holder?.run === attempt.run ? this.#state.grant : this.#state.grant + 1;
-    this.#renew({ grant, holder: attempt, ttl, expires: 0 });
+    this.#renew({ grant, holder: attempt, ttl, expires: 0 }, now);
     await this.#stopWorkBefore(grant);
     return grant;
   }
@@ -74,19 +92,20 @@ export class NodeLease {
    */
   refresh(grant: NodeGrant): 'refreshed' | 'released' {
     if (this.#state.holder === null && this.#state.grant === grant.grant) return 'released';
-    this.check(grant);
-    this.#renew({ ...this.#state });
+    const now = this.#clocks.monotonic();
+    this.check(grant, now);
+    this.#renew({ ...this.#state }, now);
     return 'refreshed';
   }
 
   /** `LockLost` unless the lease is held by this very grant, and fresh. Asked before every destructive step. */
-  check(grant: NodeGrant): void {
+  check(grant: NodeGrant, now = this.#clocks.monotonic()): void {
     const { holder } = this.#state;
     if (holder?.run !== grant.attempt.run || this.#state.grant !== grant.grant) {
       const whose = holder ? `${holder.kind} ${holder.operation} holds it now` : 'nobody holds it now';
       throw new HomarusError('LockLost', `node ${this.#node}: grant ${grant.grant} is not valid any more; ${whose}`);
     }
-    if (!this.#fresh()) throw this.#ranOut();
+    if (!this.#fresh(now)) throw this.#ranOut();
   }
 
   /** Stops what still works under this attempt, and awaits its end. */
@@ -105,12 +124,15 @@ export class NodeLease {
   }
 
   /** Runs `work` under the grant; its signal aborts with `LockLost` when the grant ends. */
-  async run<T>(grant: NodeGrant, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async run<T>(grant: NodeGrant, work: (under: UnderGrant) => Promise<T>): Promise<T> {
     this.check(grant);
     const controller = new AbortController();
-    const running = work(controller.signal);
+    const flag = new StopFlag();
+    flag.lostAt(this.#deadline);
+    const running = work({ signal: controller.signal, flag });
     const entry: Work = {
       grant: grant.grant,
+      flag,
       abort: (reason) => controller.abort(reason),
       ended: running.then(
         () => undefined,
@@ -120,6 +142,12 @@ export class NodeLease {
     this.#working.add(entry);
     try {
       return await running;
+    } catch (error) {
+      // A thread may have seen it before our timer did.
+      const ranOut = hasCode(error, 'LockLost') && !this.#fresh() ? this.#ranOut() : error;
+      const reason = controller.signal.aborted ? controller.signal.reason : ranOut;
+      if (hasCode(reason, 'LockLost')) this.#onLost(reason);
+      throw reason;
     } finally {
       this.#working.delete(entry);
     }
@@ -133,15 +161,17 @@ export class NodeLease {
     clearTimeout(this.#timer);
   }
 
-  #fresh(): boolean {
-    return this.#clocks.monotonic() < this.#deadline;
+  #fresh(now = this.#clocks.monotonic()): boolean {
+    return now < this.#deadline;
   }
 
-  #renew(state: LeaseState): void {
+  #renew(state: LeaseState, now: number): void {
     this.#state = { ...state, expires: this.#clocks.wall() + state.ttl };
     // On disk before it counts: after a restart nobody may think the node free who was told that it is held.
     writeState(this.#path, this.#state);
-    this.#deadline = this.#clocks.monotonic() + state.ttl;
+    this.#deadline = now + state.ttl;
+    // Work under an older grant gets no more time.
+    for (const work of this.#working) if (work.grant === state.grant) work.flag.lostAt(this.#deadline);
     this.#watch();
   }
 

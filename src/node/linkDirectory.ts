@@ -1,10 +1,11 @@
-import { linkSync, mkdirSync, rmdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import type { BytePath } from './bytePath.ts';
 import { toBytePath } from './bytePath.ts';
 import type { DataRoot } from './settings.ts';
 import { isAttempt, isRestore, namesIn } from './workDirectory.ts';
+import { linkSync, mkdirSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from './writing.ts';
 
 const PER_SHARD = 1_000;
 const PROBE = 'probe-';

@@ -1,15 +1,17 @@
 import type { BigIntStats } from 'node:fs';
+import { closeSync, constants, lstatSync } from 'node:fs';
+import { HomarusError, isErrorCode, noSpaceAt } from '../domain/errors.ts';
+import type { Row } from '../storage/tree.ts';
+import type { BytePath } from './bytePath.ts';
+import { fileAt, parentOf, shown } from './bytePath.ts';
 import {
   chmodSync,
-  closeSync,
-  constants,
   fchmodSync,
   fchownSync,
   ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -17,11 +19,7 @@ import {
   symlinkSync,
   unlinkSync,
   writeSync,
-} from 'node:fs';
-import { HomarusError, isErrorCode, noSpaceAt } from '../domain/errors.ts';
-import type { Row } from '../storage/tree.ts';
-import type { BytePath } from './bytePath.ts';
-import { fileAt, parentOf, shown } from './bytePath.ts';
+} from './writing.ts';
 
 /**
  * The file calls of a restore. Everything is written beside, in `temporary`, and renamed; a symbolic link that somebody

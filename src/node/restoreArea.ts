@@ -1,14 +1,4 @@
-import {
-  lstatSync,
-  lutimesSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import type { BytePath } from './bytePath.ts';
@@ -16,6 +6,7 @@ import { fileAt, toBytePath } from './bytePath.ts';
 import type { RestoreRoot } from './compareTarget.ts';
 import { seconds } from './place.ts';
 import { isRestore, restoreName } from './workDirectory.ts';
+import { lostItsLock, lutimesSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from './writing.ts';
 
 const MARK = 'restoring';
 
@@ -72,6 +63,8 @@ export class RestoreArea {
 
   /** Removes what is left of the temporary files; with `durable` all that was restored is on the disk. */
   close(durable: boolean): void {
+    // The next restore takes away what is left.
+    if (lostItsLock()) return;
     rmSync(this.#temporary, { recursive: true, force: true });
     if (!durable) return;
     rmSync(join(this.#linkDir, MARK), { force: true });

@@ -1,10 +1,10 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HASH_BYTES } from '../storage/hash.ts';
 import { RecordSorter } from '../storage/records.ts';
 import type { Row } from '../storage/tree.ts';
 import { CHUNK_BYTES, decodeRows, encodeRow } from '../storage/tree.ts';
 import { Spool } from './spool.ts';
+import { mkdirSync } from './writing.ts';
 
 /** hash:32 length:u32 file:u64 fileOffset:u64 (little-endian), sorted by hash. */
 export const WANTED_BYTES = 52;

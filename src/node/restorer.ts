@@ -1,4 +1,3 @@
-import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDocument, TreeRef } from '../domain/documents.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
@@ -20,6 +19,7 @@ import { RestorePlan } from './restorePlan.ts';
 import { rowAt, selectedRows } from './selectedRows.ts';
 import { syncRestored } from './syncFiles.ts';
 import type { Selection } from './walk.ts';
+import { mkdirSync, rmSync } from './writing.ts';
 
 export interface RestoreInput {
   roots: (AreaPlace & { tree: TreeRef })[];

@@ -1,4 +1,3 @@
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ManifestNode, RootDocument, Totals } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
@@ -11,6 +10,7 @@ import type { JobContext } from './job.ts';
 import { RetainedRows, RetainedWriter } from './retainedRows.ts';
 import { readState, writeState } from './stateFile.ts';
 import { namesIn } from './workDirectory.ts';
+import { mkdirSync, renameSync, rmSync } from './writing.ts';
 
 /**
  * What a node remembers of its last backup in a repository, root by root: its tree, so that what did not change is neither

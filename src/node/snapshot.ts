@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { ManifestNode, ManifestRoot } from '../domain/documents.ts';
 import type { SnapshotReceipt } from '../domain/operations.ts';
 import { lockLost } from '../storage/lock.ts';
@@ -21,6 +20,7 @@ import type { NodeSettings, OperationRef } from './settings.ts';
 import { SourceWriter } from './sources.ts';
 import { NewPages } from './treeWriter.ts';
 import { attemptName, dropWork, workDirectory } from './workDirectory.ts';
+import { mkdirSync } from './writing.ts';
 
 export interface SnapshotInput extends OperationRef {
   node: NodeSettings;

@@ -1,4 +1,5 @@
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
+import { openSync, writeSync } from './writing.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 const LENGTH_BYTES = 4;

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { noSpaceAt } from '../domain/errors.ts';
 import { namesIn } from './workDirectory.ts';
+import { mkdirSync, openSync, renameSync, rmSync, writeFileSync } from './writing.ts';
 
 /**
  * Small JSON files of a state directory: whole or not there, whatever is killed; each has one writer at a time. `NoSpace`

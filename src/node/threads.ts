@@ -7,23 +7,48 @@ export function moduleBeside(base: string, name: string): URL {
   return new URL(`${name}${base.endsWith('.ts') ? '.ts' : '.js'}`, base);
 }
 
-/** Shared by all threads of a job: synchronous loops look at it, since no message reaches them. */
+/** The machine's monotonic clock, which is the same in all threads and goes on while a process is stopped, ms. */
+export const monotonic = (): number => Number(process.hrtime.bigint()) / NANOSECONDS;
+
+const NANOSECONDS = 1_000_000;
+const FOR_EVER = 2n ** 63n - 1n;
+
+/**
+ * Shared by all threads of a job: synchronous loops look at it, since no message reaches them. It holds the deadline of the
+ * node's lease, too: in a process that was stopped past it, every thread sees so before the timer that should have said it.
+ */
 export class StopFlag {
   readonly memory: SharedArrayBuffer;
-  readonly #flag: Int32Array;
+  readonly #words: BigInt64Array;
 
-  constructor(memory = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
-    this.memory = memory;
-    this.#flag = new Int32Array(memory);
+  constructor(memory?: SharedArrayBuffer) {
+    this.memory = memory ?? new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT);
+    this.#words = new BigInt64Array(this.memory);
+    if (memory === undefined) Atomics.store(this.#words, 1, FOR_EVER);
   }
 
   stop(): void {
-    Atomics.store(this.#flag, 0, 1);
+    Atomics.store(this.#words, 0, 1n);
   }
 
-  /** Throws `Cancelled` once it was set. */
+  /** From this moment of the monotonic clock (ms) on the work has lost its lock, unless that is put off again. */
+  lostAt(moment: number): void {
+    Atomics.store(this.#words, 1, BigInt(Math.floor(moment * NANOSECONDS)));
+  }
+
+  get lost(): boolean {
+    return process.hrtime.bigint() >= Atomics.load(this.#words, 1);
+  }
+
+  /** Throws `LockLost` when the lease has run out. Asked before every call that changes something. */
+  throwIfLost(): void {
+    if (this.lost) throw new HomarusError('LockLost', 'the lease of this node ran out while it worked');
+  }
+
+  /** Throws `Cancelled` once it was set, and `LockLost` when the lease has run out. */
   throwIfStopped(): void {
-    if (Atomics.load(this.#flag, 0) !== 0) throw stopped();
+    this.throwIfLost();
+    if (Atomics.load(this.#words, 0) !== 0n) throw stopped();
   }
 }
 

@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { PackRef } from '../storage/chunkIndex.ts';
 import { blake3 } from '../storage/hash.ts';
+import { ftruncateSync, openSync, writeSync } from './writing.ts';
 
 const HEAD_BYTES = 16;
 const CHECK_BYTES = 8;

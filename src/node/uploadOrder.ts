@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
@@ -8,6 +8,7 @@ import type { Batches } from '../storage/records.ts';
 import { RecordSorter } from '../storage/records.ts';
 import { encodeToPack, lengthOf, sourceOf, TO_PACK_BYTES, TO_PACK_KEY_BYTES } from './packTask.ts';
 import type { StoredPack } from './uploadJournal.ts';
+import { rmSync } from './writing.ts';
 
 /** Where the snapshot found each chunk: hash:32 length:u32 source:u32 offset:u64 (little-endian), sorted, each hash once. */
 const LOCATION_BYTES = 48;

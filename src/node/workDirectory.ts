@@ -1,7 +1,8 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import type { OperationRef } from './settings.ts';
+import { rmSync } from './writing.ts';
 
 /** Local files of one attempt: `<stateDir>/work/<epoch>-<operation>`, and links under the same name. */
 

@@ -2,11 +2,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { WorkAnswer, WorkAsked, WorkStart } from './pool.ts';
 import type { Task } from './tasks.ts';
 import { errorToCross, StopFlag } from './threads.ts';
+import { writeUnder } from './writing.ts';
 
 /** One thread of a pool: does one task after another. */
 
 const start = workerData as WorkStart;
 const flag = new StopFlag(start.stop);
+writeUnder(flag);
 const context = { throwIfStopped: () => flag.throwIfStopped() };
 const { tasks } = (await import(start.tasks)) as { tasks: Record<string, Task> };
 

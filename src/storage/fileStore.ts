@@ -7,6 +7,7 @@ import type { ErrorCode } from '../domain/errors.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { ByteRange, CallOptions, ListedObject, ObjectStat, ObjectStore } from './objectStore.ts';
 import { checkKey } from './objectStore.ts';
+import { pieces } from './pieces.ts';
 
 /** Writes go here first; it cannot be a key, so it is never listed. */
 const PARTIAL = '.partial';
@@ -25,9 +26,11 @@ const codes: Record<string, ErrorCode> = {
  */
 export class FileStore implements ObjectStore {
   readonly #base: string;
+  readonly #mayWrite: () => void;
 
-  constructor(path: string) {
+  constructor(path: string, { mayWrite }: { mayWrite?: () => void } = {}) {
     this.#base = path;
+    this.#mayWrite = mayWrite ?? (() => undefined);
   }
 
   get description(): string {
@@ -56,7 +59,10 @@ export class FileStore implements ObjectStore {
     return this.#told('writing', key, async () => {
       const aside = await this.#writeAside(body, options);
       const path = this.#path(key);
-      await this.#withDirectory(path, () => rename(aside, path));
+      await this.#withDirectory(path, () => {
+        this.#mayWrite();
+        return rename(aside, path);
+      });
       await syncDirectory(dirname(path));
     });
   }
@@ -134,6 +140,7 @@ export class FileStore implements ObjectStore {
     for (const key of keys) {
       options.signal?.throwIfAborted();
       await this.#told('removing', key, async () => {
+        this.#mayWrite();
         await unlink(this.#path(key)).catch(missingAs(undefined));
       });
       folders.add(dirname(this.#path(key)));
@@ -154,6 +161,7 @@ export class FileStore implements ObjectStore {
         const path = join(this.#base, PARTIAL, name);
         const found = await stat(path).catch(missingAs(undefined));
         if (found === undefined || found.mtimeMs >= before) continue;
+        this.#mayWrite();
         await unlink(path).catch(missingAs(undefined));
         removed++;
       }
@@ -192,10 +200,12 @@ export class FileStore implements ObjectStore {
       file = await open(aside, 'wx', 0o600);
     }
     try {
-      if (body instanceof Uint8Array) await file.writeFile(body);
-      else {
+      if (body instanceof Uint8Array) {
+        for (const piece of pieces(body, this.#mayWrite)) await file.writeFile(piece);
+      } else {
         for await (const part of body) {
           signal?.throwIfAborted();
+          this.#mayWrite();
           await file.writeFile(part);
         }
       }
@@ -215,6 +225,7 @@ export class FileStore implements ObjectStore {
     let answer: 'created' | 'exists' = 'created';
     await this.#withDirectory(path, async () => {
       try {
+        this.#mayWrite();
         await link(aside, path);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

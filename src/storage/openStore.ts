@@ -53,6 +53,8 @@ export interface OpenOptions {
   /** Requests at once. */
   requests?: number;
   onRequest?: (verb: string) => void;
+  /** Asked before whatever changes the storage; throws what then ends it. */
+  mayWrite?: () => void;
 }
 
 const RETRY_FOR = 120_000;
@@ -62,7 +64,7 @@ const REQUESTS = 32;
 
 /** The only switch on the kind of store. */
 export async function openStore(settings: StorageSettings, options: OpenOptions = {}): Promise<ObjectStore> {
-  if (settings.type === 'files') return new FileStore(settings.path);
+  if (settings.type === 'files') return new FileStore(settings.path, options);
   const { bucket, prefix, region, endpoint, pathStyle, storageClass, sse, timeouts } = settings;
   const credentials = credentialsOf(settings);
   // The SDK is slow to load, and who has no bucket needs none.
@@ -76,6 +78,7 @@ export async function openStore(settings: StorageSettings, options: OpenOptions 
     retryFor: timeouts?.retryFor ?? RETRY_FOR,
     stall: timeouts?.stall ?? STALL,
     connect: timeouts?.connect ?? CONNECT,
+    mayWrite: options.mayWrite,
     ...(options.onRequest ? { onRequest: options.onRequest } : {}),
     client: {
       ...(region === undefined ? {} : { region }),

@@ -15,11 +15,11 @@ import {
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { HomarusError } from '../domain/errors.ts';
 import type { ByteRange, CallOptions, ListedObject, ObjectStat, ObjectStore } from './objectStore.ts';
 import { checkKey } from './objectStore.ts';
 import type { S3Settings } from './openStore.ts';
+import { PiecewiseHandler } from './pieces.ts';
 import { withRetries } from './retry.ts';
 
 export interface S3Options {
@@ -36,6 +36,8 @@ export interface S3Options {
   storageClass?: string | undefined;
   sse?: S3Settings['sse'];
   onRequest?: (verb: string) => void;
+  /** Asked before whatever changes the storage; throws what then ends it. */
+  mayWrite?: (() => void) | undefined;
 }
 
 /** Bytes; also the size from which a body is uploaded in parts: a pack goes in one request. S3's least is 5 MiB. */
@@ -67,6 +69,8 @@ export class S3Store implements ObjectStore {
   readonly #options: S3Options;
   readonly #client: S3Client;
   readonly #prefix: string;
+  /** Of requests under way, by their signal: how to say that a byte went. */
+  readonly #heard = new WeakMap<object, () => void>();
   /** The storage's clock less ours, ms, from the date of its latest answer. */
   #ahead: number | undefined;
 
@@ -79,11 +83,15 @@ export class S3Store implements ObjectStore {
       maxAttempts: 1,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: new NodeHttpHandler({
-        connectionTimeout: options.connect,
-        httpAgent: options.agent,
-        httpsAgent: options.agent as HttpsAgent,
-      }),
+      requestHandler: new PiecewiseHandler(
+        {
+          connectionTimeout: options.connect,
+          httpAgent: options.agent,
+          httpsAgent: options.agent as HttpsAgent,
+        },
+        options.mayWrite ?? (() => undefined),
+        (signal) => signal && this.#heard.get(signal)?.(),
+      ),
     });
     this.#client.middlewareStack.add(
       (next) => async (args) => {
@@ -368,6 +376,7 @@ export class S3Store implements ObjectStore {
     try {
       return await withRetries({ retryFor, stall, signal }, isTransient, (alive) => {
         onRequest?.(verb);
+        this.#heard.set(alive.signal, () => alive.heard());
         return send(alive);
       });
     } catch (error) {
@@ -378,6 +387,7 @@ export class S3Store implements ObjectStore {
 
   /** Conditions and missing objects are answers: whoever asked looks at them as they are. */
   #told(verb: string, key: string, error: unknown): unknown {
+    if (error instanceof HomarusError) return error;
     const status = statusOf(error);
     const name = nameOf(error);
     if ((name !== 'NoSuchBucket' && (isMissing(error) || name === 'NoSuchUpload')) || status === 412 || status === 416)
@@ -402,7 +412,7 @@ const isMissing = (error: unknown): boolean =>
 
 /** No answer at all is transient: resets, refused connections, names that do not resolve. */
 function isTransient(error: unknown): boolean {
-  if (fatalNames.has(nameOf(error)) || error instanceof TypeError) return false;
+  if (fatalNames.has(nameOf(error)) || error instanceof TypeError || error instanceof HomarusError) return false;
   const status = statusOf(error);
   return status === undefined || transientStatus.has(status) || transientNames.has(nameOf(error));
 }

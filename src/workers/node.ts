@@ -34,7 +34,9 @@ export async function runNode(
   const loaded = await loadPlugin(config.plugin);
   const giveUp = claimStateDir(node.stateDir, id);
   try {
-    const lease = new NodeLease(node.stateDir, id);
+    const lease = new NodeLease(node.stateDir, id, {
+      onLost: ({ message }) => log('warn', `work on this node was stopped: ${message}`),
+    });
     prepareRoots(node, lease.holder?.operation);
     const host = hostname();
     const incarnation = incarnationOf(

@@ -43,8 +43,9 @@ export function createNodeJobs(
   const { nice, ionice } = config.parallelism;
   const priority = { nice, ionice };
   const attemptOf = ({ attempt, epoch }: StorageGrant): OperationRef => ({ operation: attempt.operation, epoch });
-  const watched = ({ signal, onProgress }: JobRun) => ({
+  const watched = ({ signal, stop, onProgress }: JobRun) => ({
     signal,
+    stop,
     onProgress,
     priority,
     onWarning: (text: string) => log('warn', text),

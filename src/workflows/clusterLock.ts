@@ -164,7 +164,10 @@ class Held {
     await Promise.all(this.#keeping);
   }
 
-  /** Frees every part that was asked for, nodes first: they confirm that they stopped. */
+  /**
+   * Frees every part that was asked for, nodes first: they confirm that they stopped. Under the name that it was granted
+   * to: after a reset that is the run that was reset.
+   */
   async release(): Promise<void> {
     this.#released = true;
     const settings = this.#settings;
@@ -173,7 +176,7 @@ class Held {
       await Promise.all(
         [...this.#nodesAsked].map((node) =>
           control(settings.cluster, node, 'release', settings.lock)
-            .releaseNode({ attempt, committed: committed?.() ?? null })
+            .releaseNode({ attempt: this.#nodes.get(node)?.attempt ?? attempt, committed: committed?.() ?? null })
             .catch((error: unknown) => this.#notReleased(`node ${node}`, error)),
         ),
       );
@@ -182,7 +185,7 @@ class Held {
       const release = settings ? storageRelease(settings.lock) : coordinatorSteps;
       await release
         .releaseStorage({
-          attempt: this.#plan.attempt,
+          attempt: this.#storage?.attempt ?? this.#plan.attempt,
           storage: this.#plan.storageName,
           epoch: this.#storage?.epoch ?? null,
           nonce: uuid4(),

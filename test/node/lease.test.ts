@@ -27,7 +27,7 @@ const pass = (ms: number): void => {
   now.wall += ms;
 };
 function started(): NodeLease {
-  const lease = new NodeLease(directory, 'n1', clocks);
+  const lease = new NodeLease(directory, 'n1', { clocks });
   leases.push(lease);
   return lease;
 }
@@ -126,7 +126,7 @@ describe('the lease of a node', () => {
     const lease = started();
     const older = await granted(lease, attempt('backup-1'));
     const events: string[] = [];
-    const work = lease.run(older, async (signal) => {
+    const work = lease.run(older, async ({ signal }) => {
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       await new Promise((resolve) => setImmediate(resolve));
       events.push('older work ended');

@@ -226,7 +226,7 @@ export class SmallCluster {
   #startNode(node: NodeSettings, repository: Repository) {
     const context = contextOf();
     const clocks = { monotonic: this.now, wall: this.now };
-    const lease = new NodeLease(node.stateDir, node.id, clocks);
+    const lease = new NodeLease(node.stateDir, node.id, { clocks });
     prepareRoots({ ...node, host: '' } as never, lease.holder?.operation);
     const incarnation = incarnationOf(
       node.stateDir,
@@ -372,6 +372,7 @@ function contextOf(): JobContext {
   return {
     signal: noSignal,
     throwIfStopped: () => undefined,
+    throwIfLost: () => undefined,
     progress: { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 },
     at: () => undefined,
     warn: () => undefined,

@@ -17,6 +17,7 @@ export function givenContext(threads = 2): {
     warnings,
     context: {
       signal: controller.signal,
+      throwIfLost: () => flag.throwIfLost(),
       throwIfStopped: () => flag.throwIfStopped(),
       progress: { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 },
       at: () => undefined,
