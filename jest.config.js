@@ -17,9 +17,13 @@ export default {
       ...common,
       displayName: 'unit',
       roots: ['<rootDir>/test'],
-      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/integration/', '<rootDir>/test/system/'],
+      testPathIgnorePatterns: [
+        '/node_modules/',
+        ...['integration', 'faults', 'system'].map((project) => `<rootDir>/test/${project}/`),
+      ],
     },
     { ...common, displayName: 'integration', roots: ['<rootDir>/test/integration'] },
+    { ...common, displayName: 'faults', roots: ['<rootDir>/test/faults'] },
     ...(existsSync(new URL('test/system', import.meta.url))
       ? [{ ...common, displayName: 'system', roots: ['<rootDir>/test/system'] }]
       : []),

@@ -70,7 +70,7 @@ function pathsFirst(given) {
 /** Unit tests alone need none. */
 function needsServers() {
   const at = args.indexOf('--selectProjects');
-  return at < 0 || args.slice(at + 1).some((project) => project === 'integration' || project === 'system');
+  return at < 0 || args.slice(at + 1).some((word) => ['integration', 'faults', 'system'].includes(word));
 }
 
 function stale() {

@@ -1,19 +1,25 @@
 import type { ChildProcessByStdio } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Client, Connection } from '@temporalio/client';
 import type { StackProcess } from '../../src/cli/devStack.ts';
 import { connectTemporal } from '../../src/client/connect.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import { operationStatus } from '../../src/client/progress.ts';
+import { parseConfig } from '../../src/config.ts';
 import type { S3Server, TemporalServer } from '../../src/servers.ts';
-import { freePort, startS3, startTemporal } from '../../src/servers.ts';
+import { findServer, freePort, startS3, startTemporal } from '../../src/servers.ts';
+import { createRepository } from '../../src/storage/create.ts';
+import { openStore } from '../../src/storage/openStore.ts';
+import { StorageFront } from './storageFront.ts';
+import { TcpProxy } from './tcpProxy.ts';
 
 /** Our processes run from the build, as users run them: starting them is quick, and threads find their modules. */
 const built = (path: string): string => new URL(`../../dist/${path}`, import.meta.url).href;
@@ -27,6 +33,12 @@ export interface Answer {
 
 export interface ClusterOptions {
   storage: 'files' | 's3';
+  /** Each process talks to Temporal and to the storage (s3) over lines of its own, which a test may break. */
+  breakable?: boolean;
+  /** Other than the default: small ones come in many requests. */
+  pack?: { size: number; block: number };
+  /** Of the s3 storage, as in the configuration file. */
+  timeouts?: Record<string, string>;
   /** As in the configuration file. */
   lock?: Record<string, string>;
   encryption?: Record<string, string>;
@@ -43,6 +55,8 @@ export class TestCluster {
   readonly #options: ClusterOptions;
   readonly #processes = new Map<string, StackProcess>();
   readonly configFile = join(this.directory, 'homarus.json');
+  readonly #lines = new Map<string, TcpProxy>();
+  #front: StorageFront | undefined;
   #temporal: TemporalServer | undefined;
   #s3: S3Server | undefined;
   #connection: Connection | undefined;
@@ -78,6 +92,16 @@ export class TestCluster {
     return this.#s3 as S3Server;
   }
 
+  /** The line between a process and Temporal. */
+  line(name: string): TcpProxy {
+    return this.#lines.get(name) as TcpProxy;
+  }
+
+  /** Through which all processes, but not the commands of a test, talk to the storage. */
+  get front(): StorageFront {
+    return this.#front as StorageFront;
+  }
+
   get api(): string {
     return `http://127.0.0.1:${this.#apiPort}`;
   }
@@ -90,20 +114,26 @@ export class TestCluster {
     return this.#processes.get(name) as StackProcess;
   }
 
-  /** `coordinator`, `api`, or the id of a node. */
-  async launch(name: string): Promise<void> {
+  /** `coordinator` (or `coordinator-2`, …), `api`, or the id of a node. */
+  async launch(name: string, env: Record<string, string> = {}): Promise<void> {
     const { startHomarus, ready } = (await import(
       built('cli/devStack.js')
     )) as typeof import('../../src/cli/devStack.ts');
     const isNode = this.nodes.includes(name);
-    const args = isNode ? ['node', '--node', name] : [name];
-    const child = startHomarus([...args, '--config', this.configFile], {
+    const args = isNode ? ['node', '--node', name] : [name.replace(/-\d+$/, '')];
+    const child = startHomarus([...args, '--config', await this.#configOf(name)], {
       name,
       logFile: join(this.directory, `${name}.${++this.#starts}.log`),
-      env: { ...this.#env, ...this.#options.env?.(name) },
+      env: { ...this.#env, ...this.#options.env?.(name), ...env },
     });
     this.#processes.set(name, child);
     await ready(child, isNode ? 'node started' : name === 'api' ? 'facade started' : 'coordinator started');
+  }
+
+  /** Tells it to end, and waits until it has. */
+  async shutDown(name: string): Promise<void> {
+    const { endProcess } = (await import(built('cli/devStack.js'))) as typeof import('../../src/cli/devStack.ts');
+    await endProcess(this.process(name));
   }
 
   /** Kills it as the system does when memory is short. */
@@ -118,8 +148,35 @@ export class TestCluster {
     await this.temporal.exited;
   }
 
-  async startTemporalAgain(): Promise<void> {
+  /** Where it was. Without its database it knows nothing of what went before. */
+  async startTemporalAgain({ database = true }: { database?: boolean } = {}): Promise<void> {
+    if (!database) {
+      for (const end of ['', '-shm', '-wal']) rmSync(`${this.#database}${end}`, { force: true });
+    }
     await this.#startTemporal(this.temporal.ports);
+  }
+
+  async startS3Again(): Promise<void> {
+    await this.#startS3(this.s3);
+  }
+
+  /** Temporal's own command line, as an operator has it. */
+  async temporalCli(...args: string[]): Promise<string> {
+    const { path } = await findServer('temporal', () => undefined);
+    const { address, namespace } = this.temporal;
+    const { stdout } = await promisify(execFile)(path, [...args, '--address', address, '--namespace', namespace]);
+    return stdout;
+  }
+
+  /** What is locked: the storage and nodes, by the operation that holds them. All are free after every operation. */
+  async locked(): Promise<Record<string, string>> {
+    const { lock } = (await this.does('status')) as { lock: { holder: { operation: string } | null } };
+    const leases = this.nodes.map((node) => {
+      const path = join(this.directory, 'state', 'nodes', node, 'lease.json');
+      return [node, JSON.parse(readFileSync(path, 'utf8')).holder?.operation] as const;
+    });
+    const all = [['storage', lock.holder?.operation] as const, ...leases];
+    return Object.fromEntries(all.filter((one): one is [string, string] => one[1] !== undefined));
   }
 
   logOf(name: string): string {
@@ -188,6 +245,8 @@ export class TestCluster {
     await this.#connection?.close();
     for (const child of this.#processes.values()) child.kill('SIGCONT');
     await Promise.all([...this.#processes.values()].map(endProcess));
+    await this.#front?.stop();
+    for (const line of this.#lines.values()) await line.stop();
     await this.#temporal?.stop();
     await this.#s3?.stop();
     if (!process.env.HOMARUS_KEEP) rmSync(this.directory, { recursive: true, force: true });
@@ -204,28 +263,62 @@ export class TestCluster {
     });
     this.#client = client;
     this.#connection = connection;
-    await this.does('init');
+    const { pack } = this.#options;
+    if (pack) await this.#createRepository(pack);
+    else await this.does('init');
     await Promise.all(['coordinator', ...this.nodes].map((name) => this.launch(name)));
+  }
+
+  /** `init` has no option for it. */
+  async #createRepository(pack: { size: number; block: number }): Promise<void> {
+    Object.assign(process.env, this.#env);
+    const store = openStore(parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages.main!);
+    try {
+      await createRepository(store, { cluster: 'east', pack });
+    } finally {
+      await store.close();
+    }
+  }
+
+  /** The configuration of one process: with lines of its own where they are breakable. */
+  async #configOf(name: string): Promise<string> {
+    if (!this.#options.breakable) return this.configFile;
+    if (!this.#lines.has(name)) this.#lines.set(name, await TcpProxy.start(this.temporal.address));
+    const config = this.#config();
+    const { main } = config.storages;
+    if (this.#s3) {
+      this.#front ??= new StorageFront(this.s3.endpoint, '/backups/east/');
+      Object.assign(main, { endpoint: await this.#front.endpoint(name) });
+    }
+    const file = join(this.directory, `homarus.${name}.json`);
+    writeFileSync(file, JSON.stringify({ ...config, temporal: { address: this.line(name).address } }, null, 2));
+    return file;
   }
 
   async #startTemporal(ports?: TemporalServer['ports']): Promise<void> {
     this.#temporal = await startTemporal({
-      dbFilename: join(this.directory, 'temporal.db'),
+      dbFilename: this.#database,
       logFile: join(this.directory, `temporal.${++this.#starts}.log`),
       report: () => undefined,
       ...(ports ? { ports } : {}),
     });
   }
 
-  async #startS3(): Promise<void> {
+  get #database(): string {
+    return join(this.directory, 'temporal.db');
+  }
+
+  async #startS3(former?: S3Server): Promise<void> {
     const dir = join(this.directory, 's3');
     mkdirSync(dir, { recursive: true });
     const s3 = await startS3({
       dir,
       logFile: join(this.directory, 's3.log'),
       report: () => undefined,
+      ...(former ? { port: former.port, keys: former } : {}),
     });
     this.#s3 = s3;
+    if (former) return;
     const { endpoint, region, accessKeyId, secretAccessKey } = s3;
     const client = new S3Client({
       endpoint,
@@ -237,8 +330,8 @@ export class TestCluster {
     client.destroy();
   }
 
-  #config(): object {
-    const { storage, lock, encryption, more } = this.#options;
+  #config() {
+    const { storage, lock, encryption, more, timeouts } = this.#options;
     const s3 = this.#s3;
     const main =
       storage === 'files' || !s3
@@ -251,6 +344,7 @@ export class TestCluster {
             endpoint: s3.endpoint,
             pathStyle: true,
             credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_KEY' },
+            ...(timeouts ? { timeouts } : {}),
           };
     return {
       cluster: 'east',
