@@ -10,7 +10,7 @@ import { startS3 } from '../../src/servers.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import { openStore } from '../../src/storage/openStore.ts';
-import { describeStore } from '../storage/objectStore.contract.ts';
+import { describeStore, expectEndedMidway } from '../storage/objectStore.contract.ts';
 
 const LONG = 120_000;
 let directory: string;
@@ -42,18 +42,21 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, LONG);
 
-const opened = (prefix: string, more: object = {}): Promise<ObjectStore> =>
-  openStore({
-    type: 's3',
-    bucket: 'backups',
-    prefix,
-    region: server.region,
-    endpoint: server.endpoint,
-    pathStyle: true,
-    credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_KEY' },
-    timeouts: { retryFor: 2_000, stall: 1_000, connect: 1_000 },
-    ...more,
-  });
+const opened = (prefix: string, more: object = {}, mayWrite: () => void = () => undefined): Promise<ObjectStore> =>
+  openStore(
+    {
+      type: 's3',
+      bucket: 'backups',
+      prefix,
+      region: server.region,
+      endpoint: server.endpoint,
+      pathStyle: true,
+      credentials: { accessKeyIdEnv: 'TEST_S3_ID', secretAccessKeyEnv: 'TEST_S3_KEY' },
+      timeouts: { retryFor: 2_000, stall: 1_000, connect: 1_000 },
+      ...more,
+    },
+    { mayWrite },
+  );
 
 describeStore(
   'in a bucket of a real S3 server',
@@ -72,6 +75,12 @@ describeStore(
 );
 
 describe('a bucket', () => {
+  test(
+    'takes nothing more from who may not write any more, not even the rest of an object',
+    () => expectEndedMidway((mayWrite) => opened('midway', {}, mayWrite)),
+    LONG,
+  );
+
   test(
     'takes a repository: the server keeps its word about racing writers',
     async () => {

@@ -2,9 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { HomarusError } from '../../src/domain/errors.ts';
 import type { AttemptId, NodeGrant } from '../../src/domain/operations.ts';
 import type { Clocks } from '../../src/node/lease.ts';
 import { NodeLease } from '../../src/node/lease.ts';
+import { monotonic, StopFlag } from '../../src/node/threads.ts';
 
 const TTL = 120_000;
 let directory: string;
@@ -138,5 +140,64 @@ describe('the lease of a node', () => {
     events.push('granted');
     await outcome;
     expect(events).toEqual(['older work ended', 'granted']);
+  });
+
+  test('gives work its deadline in memory that threads look at, put off by each refresh, but not by the grant of another', async () => {
+    // Time is the machine's here, as it is for threads.
+    const lease = started();
+    const soon = (left: number): void => {
+      now.monotonic = monotonic() - TTL + left;
+    };
+    soon(-1);
+    const older = await granted(lease, attempt('backup-1'));
+    const ended = Promise.withResolvers<void>();
+    let flag = new StopFlag();
+    const work = lease.run(older, (under) => {
+      ({ flag } = under);
+      return ended.promise;
+    });
+    expect(flag.lost).toBe(true);
+    soon(60_000);
+    lease.refresh(older);
+    expect(flag.lost).toBe(false);
+    soon(-1);
+    lease.refresh(older);
+    soon(60_000);
+    const next = granted(lease, { ...attempt('backup-1', 'backup-1/2') });
+    expect(flag.lost).toBe(true);
+    ended.resolve();
+    await Promise.all([work, next]);
+  });
+
+  test('says why work was stopped, though a thread saw it before its timer', async () => {
+    const told: string[] = [];
+    const lease = new NodeLease(directory, 'n1', { clocks, onLost: ({ message }) => told.push(message) });
+    leases.push(lease);
+    const grant = await granted(lease, attempt('backup-1'));
+    const work = lease.run(grant, async () => {
+      pass(TTL);
+      throw new HomarusError('LockLost', 'the lease of this node ran out while it worked');
+    });
+    await expect(work).rejects.toMatchObject({ code: 'LockLost' });
+    expect(told).toEqual(['node n1: its lease was not refreshed for 120 s']);
+  });
+
+  test('is not put off by a refresh that was asked before the process slept', async () => {
+    const lease = started();
+    const grant = await granted(lease, attempt('backup-1'));
+    const read = clocks.monotonic;
+    let looks = 0;
+    // Stopped for an hour right after it had looked at the clock.
+    clocks.monotonic = () => {
+      const at = read();
+      if (looks++ === 0) pass(3_600_000);
+      return at;
+    };
+    try {
+      lease.refresh(grant);
+    } finally {
+      clocks.monotonic = read;
+    }
+    expect(() => lease.check(grant)).toThrow(expect.objectContaining({ code: 'LockLost' }));
   });
 });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { HomarusError } from '../../src/domain/errors.ts';
 import type { ListedObject, ObjectStore } from '../../src/storage/objectStore.ts';
 
 export interface GivenStore {
@@ -160,4 +161,27 @@ export function describeStore(name: string, given: () => Promise<GivenStore>, ti
       expect(await store.read('late')).toBeUndefined();
     });
   });
+}
+
+/** A writer that is told in the middle of an object that it may not: the object is not there, and nothing else is written. */
+export async function expectEndedMidway(
+  open: (mayWrite: () => void) => ObjectStore | Promise<ObjectStore>,
+): Promise<void> {
+  const lost = new HomarusError('LockLost', 'lost');
+  let asked = 0;
+  const store = await open(() => {
+    if (++asked > 3) throw lost;
+  });
+  try {
+    await store.create('before', Buffer.from('x'));
+    await expect(store.create('midway', Buffer.alloc(4_000_000))).rejects.toBe(lost);
+    await expect(store.create('after', Buffer.from('x'))).rejects.toBe(lost);
+    await expect(store.overwrite('after', Buffer.from('x'))).rejects.toBe(lost);
+    await expect(store.remove(['before'])).rejects.toBe(lost);
+    const keys: string[] = [];
+    for await (const { key } of store.list('')) keys.push(key);
+    expect(keys).toEqual(['before']);
+  } finally {
+    await store.close();
+  }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { FileStore } from '../../src/storage/fileStore.ts';
-import { describeStore } from './objectStore.contract.ts';
+import { describeStore, expectEndedMidway } from './objectStore.contract.ts';
 import { ScriptedStore } from './scripted.ts';
 
 describeStore('in memory', async () => {
@@ -28,6 +28,10 @@ describe('a directory as a store', () => {
     const store = new FileStore(join(directory, 'gone'));
     await expect(store.create('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'StoreUnreachable' });
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('takes nothing more from who may not write any more, not even the rest of an object', async () => {
+    await expectEndedMidway((mayWrite) => new FileStore(directory, { mayWrite }));
   });
 
   test('is cleared of what a crash left half written, by its age', async () => {

@@ -2,11 +2,12 @@ import type { JobContext } from '../../src/node/job.ts';
 import { WorkPool } from '../../src/node/pool.ts';
 import { StopFlag } from '../../src/node/threads.ts';
 
-/** What a job needs, in the test's own thread, with a real pool. `stop` stops it. */
+/** What a job needs, in the test's own thread, with a real pool. `stop` stops it, `lose` lets its lease run out. */
 export function givenContext(threads = 2): {
   context: JobContext;
   warnings: string[];
   stop(): void;
+  lose(): void;
   close(): Promise<void>;
 } {
   const flag = new StopFlag();
@@ -24,6 +25,7 @@ export function givenContext(threads = 2): {
       warn: (message) => warnings.push(message),
       pool,
     },
+    lose: () => flag.lostAt(0),
     stop() {
       flag.stop();
       controller.abort();
