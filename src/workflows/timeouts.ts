@@ -20,12 +20,19 @@ const LONGEST = '30 days';
 /** Of long work: restarts of its worker, and a storage that was away for the whole of its own patience. */
 const TRIES = 10;
 
-/** Short, on the coordinators' queue: the storage's part of the lock. */
+/**
+ * Short, on the coordinators' queue: the storage's part of the lock. A storage that did not answer for the whole of its
+ * configured patience is told at once: nothing was begun that would be lost.
+ */
 export const coordinatorStep: ActivityOptions = {
   ...WAIT,
-  startToCloseTimeout: '60s',
+  startToCloseTimeout: LONGEST,
   heartbeatTimeout: '10s',
-  retry: { initialInterval: '500ms', maximumInterval: '5s', nonRetryableErrorTypes },
+  retry: {
+    initialInterval: '500ms',
+    maximumInterval: '5s',
+    nonRetryableErrorTypes: [...nonRetryableErrorTypes, 'StoreUnreachable'],
+  },
 };
 
 /** Long, on the coordinators' queue: plan, commit, cleanup. */
@@ -86,6 +93,7 @@ export const releaseNodeOptions = (lock: LockTimes): ActivityOptions => ({
 export const releaseStorageOptions = (lock: LockTimes): ActivityOptions => ({
   ...coordinatorStep,
   scheduleToCloseTimeout: 2 * lock.ttl,
+  retry: { initialInterval: '500ms', maximumInterval: '5s', nonRetryableErrorTypes },
 });
 
 /** Pause before attempt `next` (2, 3, …), ms. */

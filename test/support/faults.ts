@@ -13,7 +13,13 @@ export const PATIENCE = 240_000;
 
 const KiB = 1024;
 
-export async function faultyCluster(options: { timeouts?: Record<string, string> } = {}): Promise<TestCluster> {
+interface Options {
+  timeouts?: Record<string, string>;
+  lock?: Record<string, string>;
+}
+
+/** Its lock is short, so that losing it takes little time: tests in which processes start while it is held give a longer one. */
+export async function faultyCluster(options: Options = {}): Promise<TestCluster> {
   const cluster = await TestCluster.start({
     storage: 's3',
     breakable: true,
@@ -69,9 +75,4 @@ export async function listed(cluster: TestCluster): Promise<string[]> {
 export async function says(cluster: TestCluster, name: string, text: RegExp): Promise<void> {
   const { logFile } = cluster.process(name);
   while (!text.test(readFileSync(logFile, 'utf8'))) await pause(50);
-}
-
-/** Waits until nothing of the cluster is locked. */
-export async function unlocked(cluster: TestCluster): Promise<void> {
-  while (Object.keys(await cluster.locked()).length > 0) await pause(200);
 }

@@ -12,12 +12,15 @@ export interface Asked {
   verb: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'LIST' | 'DELETE';
   /** Below the repository's prefix; of a listing its prefix. */
   key: string;
-  /** What became of it. */
+  /** What became of it; `cut off` by whoever asked. */
   outcome: 'under way' | 'passed on' | 'cut off' | 'answered by the front';
+  /** When it came and when it was over, as places in the order of all such events. */
+  came: number;
+  went: number | undefined;
 }
 
 /**
- * What the front does instead of passing a request on: `pass` it; answer with a status; `stall`, which reads nothing and
+ * What the front does instead of passing a request on: `pass` it; answer with a status; `stall`, which
  * answers nothing; `late`, which answers nothing and passes it on once whoever asked has given up.
  */
 export type Fault = 'pass' | 'stall' | 'late' | number;
@@ -33,7 +36,7 @@ export interface Rule {
   lift(): void;
 }
 
-/** Requests that match wait, unread, until they are let go. */
+/** Requests that match wait until they are let go. */
 export interface Hold extends Rule {
   letGo(fault?: Fault): void;
 }
@@ -47,6 +50,7 @@ interface Standing {
 export class StorageFront {
   /** All requests, in the order in which they came. */
   readonly asked: Asked[] = [];
+  #events = 0;
   readonly #target: URL;
   readonly #below: string;
   readonly #agent = new Agent({ keepAlive: true });
@@ -136,12 +140,16 @@ export class StorageFront {
     const asked = this.#read(from, asking);
     this.asked.push(asked);
     answer.once('close', () => {
+      asked.went = ++this.#events;
       if (asked.outcome === 'under way') asked.outcome = 'cut off';
     });
+    // Read at once: an end that comes behind it is seen only then.
+    const whole = buffer(asking);
+    whole.catch(() => undefined);
     const rule = [...this.#rules].find(({ matches }) => matches(asked));
     const fault = (await rule?.meet(asked)) ?? 'pass';
     if (fault === 'stall') return;
-    const body = await buffer(asking);
+    const body = await whole;
     if (typeof fault === 'number') {
       asked.outcome = 'answered by the front';
       answer.writeHead(fault, { 'content-type': 'application/xml' });
@@ -160,10 +168,10 @@ export class StorageFront {
     const lists = searchParams.has('list-type') || searchParams.has('uploads');
     const below = path.startsWith(this.#below) ? path.slice(this.#below.length) : '';
     const prefix = `/backups/${searchParams.get('prefix') ?? ''}`.slice(this.#below.length);
-    const outcome = 'under way';
-    if (method === 'GET' && lists) return { from, verb: 'LIST', key: prefix, outcome };
-    if (method === 'POST' && searchParams.has('delete')) return { from, verb: 'DELETE', key: below, outcome };
-    return { from, verb: method as Asked['verb'], key: below, outcome };
+    const common = { from, outcome: 'under way', came: ++this.#events, went: undefined } as const;
+    if (method === 'GET' && lists) return { ...common, verb: 'LIST', key: prefix };
+    if (method === 'POST' && searchParams.has('delete')) return { ...common, verb: 'DELETE', key: below };
+    return { ...common, verb: method as Asked['verb'], key: below };
   }
 
   async #passOn(asking: IncomingMessage, body: Buffer, answer: ServerResponse): Promise<void> {
