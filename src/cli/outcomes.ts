@@ -22,12 +22,13 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
 }
 
 function describeBackup(result: BackupResult): string {
-  const { backup, attempt, nodes, missing, files, bytes, added, stored, skipped, vanished } = result;
+  const { backup, attempt, nodes, missing, files, bytes, added, stored, skipped, vanished, snapshotSpread } = result;
   const lines = [
     `backup ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(nodes, 'node')}`,
     `new in it: ${formatBytes(added)}, stored as ${formatBytes(stored)}`,
   ];
   if (missing.length > 0) lines.push(`it is partial, without ${missing.join(', ')}: no rule of retention counts it`);
+  if (nodes > 1) lines.push(`the snapshots of all nodes were begun within ${(snapshotSpread / 1000).toFixed(1)} s`);
   if (attempt > 1) lines.push(`it took ${counted(attempt, 'attempt')}`);
   if (skipped > 0) lines.push(`left out, being no files or unreadable: ${skipped}`);
   if (vanished > 0) lines.push(`gone before they could be read: ${counted(vanished, 'file')}`);

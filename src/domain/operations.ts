@@ -130,6 +130,8 @@ export interface SnapshotReceipt {
   node: string;
   chunks: StagedList;
   snapshot: StagedDocument;
+  /** When the snapshots of its first and its last root began (ISO 8601), by the node's clock. */
+  moments: { first: string; last: string };
   totals: Totals;
   hashedBytes: number;
   linked: number;
@@ -216,6 +218,8 @@ export interface BackupResult {
   stored: number;
   skipped: number;
   vanished: number;
+  /** Between the first and the last moment at which a snapshot was begun, over all nodes and by their clocks, ms. */
+  snapshotSpread: number;
 }
 
 export interface RestoreResult {

@@ -103,10 +103,15 @@ export async function snapshot(
     const chunks = await stageRecords(repository, `${prefix}chunks`, CHUNK_RECORD_BYTES, locations.write(), { signal });
     const document: ManifestNode = { id: node.id, az: node.az, host: input.host, roots };
     const staged = await stageJson(repository, `${prefix}snapshot`, document, { signal });
-    return { node: node.id, chunks, snapshot: staged, ...totalsOf(roots), ...counts };
+    return { node: node.id, chunks, snapshot: staged, moments: momentsOf(roots), ...totalsOf(roots), ...counts };
   } finally {
     locations.close();
   }
+}
+
+function momentsOf(roots: readonly ManifestRoot[]): SnapshotReceipt['moments'] {
+  const moments = roots.map(({ snapshotAt }) => snapshotAt).sort();
+  return { first: moments.at(0) as string, last: moments.at(-1) as string };
 }
 
 function totalsOf(roots: readonly ManifestRoot[]): Pick<SnapshotReceipt, 'totals' | 'skipped' | 'vanished'> {

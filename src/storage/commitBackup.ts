@@ -174,8 +174,16 @@ function committed(repository: Repository, input: BackupCommit, entry: BackupEnt
       stored,
       skipped,
       vanished,
+      snapshotSpread: spreadOf(input.snapshots),
     },
   };
+}
+
+/** In ms. */
+function spreadOf(snapshots: readonly SnapshotReceipt[]): number {
+  const times = snapshots.flatMap(({ moments }) => [moments.first, moments.last]).map((moment) => Date.parse(moment));
+  // A backup may hold what is no file alone.
+  return times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
 }
 
 /** One index of all that nodes and streams brought; none when that is nothing. */
