@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { ActivityNotFoundError } from '@temporalio/client';
+import { ActivityNotFoundError, NamespaceNotFoundError } from '@temporalio/client';
 import { noSpaceAt } from '../domain/errors.ts';
 
 const ASIDE = '.aside';
@@ -58,7 +58,7 @@ async function handBackOne(client: Client, token: Uint8Array): Promise<void> {
   try {
     await client.activity.fail(token, ApplicationFailure.create(restarted));
   } catch (error) {
-    // It had timed out already, or its workflow is over.
-    if (!(error instanceof ActivityNotFoundError)) throw error;
+    // It had timed out already, or its workflow is over; or Temporal has another database now.
+    if (!(error instanceof ActivityNotFoundError || error instanceof NamespaceNotFoundError)) throw error;
   }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Client } from '@temporalio/client';
-import { ActivityNotFoundError } from '@temporalio/client';
+import { ActivityNotFoundError, NamespaceNotFoundError } from '@temporalio/client';
 import { TokenJournal } from '../../src/activities/journal.ts';
 
 let stateDir: string;
@@ -36,10 +36,13 @@ describe('what ran when a process was killed', () => {
     expect(left()).toEqual([]);
   });
 
-  test('and that the server has given up by itself is forgotten', async () => {
+  test.each([
+    ['has given up by itself', new ActivityNotFoundError('gone')],
+    ['cannot know, since its database was lost,', new NamespaceNotFoundError('former')],
+  ])('and that the server %s is forgotten', async (_, error) => {
     new TokenJournal(stateDir).started(token('late'));
     const { client } = remembering(() => {
-      throw new ActivityNotFoundError('gone');
+      throw error;
     });
     await new TokenJournal(stateDir).handBack(client);
     expect(left()).toEqual([]);
