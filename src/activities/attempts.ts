@@ -29,7 +29,7 @@ export class Attempts {
           ApplicationFailure.retryable('a newer attempt of this activity runs here', 'WorkerRestarted'),
         );
       }
-      await Promise.allSettled(older.map((other) => other.ended));
+      if (older.length > 0) await Promise.allSettled(older.map((other) => other.ended));
       return body();
     };
     const entry = { ...name, abort, ended: run() };
