@@ -114,6 +114,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const { refresh } = deps.settings(grant.storage).lock;
         const holder = { ...grant.attempt, ttl: grant.ttl };
         let repository: Repository | undefined;
+        let refusal: unknown;
         for (let deadline = performance.now() + grant.ttl - refresh; ; ) {
           // The store's own patience may be longer than the lock's.
           const left = AbortSignal.timeout(Math.max(Math.ceil(deadline - performance.now()), 1));
@@ -126,10 +127,13 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
             });
             if (answer === 'released') await toldToEnd(signal);
             deadline = asked + grant.ttl - refresh;
+            refusal = undefined;
           } catch (error) {
             signal.throwIfAborted();
             if (!left.aborted && !hasCode(error, 'StoreUnreachable', 'StoreForbidden', 'StoreFull')) throw error;
-            if (performance.now() >= deadline) throw notRefreshed(grant, error);
+            // The last try is cut short: what it was told before says more.
+            if (!left.aborted) refusal = error;
+            if (performance.now() >= deadline) throw notRefreshed(grant, refusal ?? error);
             deps.log('warn', `the lease of ${grant.storage} was not refreshed: ${(error as Error).message}`);
           }
           await pause(refresh, signal);

@@ -1,4 +1,4 @@
-import { log, uuid4 } from '@temporalio/workflow';
+import { log } from '@temporalio/workflow';
 import { nodesWithout } from '../domain/cluster.ts';
 import { padded } from '../domain/documents.ts';
 import type {
@@ -101,8 +101,7 @@ async function attemptBackup(
     async commit({ data, requires = [] }) {
       const commit = {
         grant: storage,
-        id: `${padded(storage.epoch)}-${uuid4().replaceAll('-', '').slice(0, 16)}`,
-        nonce: uuid4(),
+        ...idOfCommit(storage),
         label: request.label ?? '',
         attempt: operation.attempt,
         started,
@@ -131,4 +130,14 @@ async function attemptBackup(
     onStreams: (stored) => streams.push(...stored),
   });
   await runFlow(flow, run, () => flow.backup(steps, run));
+}
+
+/**
+ * The same for all commits under one grant: after a reset the operation finds what it had committed before. The random part
+ * is that of the run's id.
+ */
+function idOfCommit({ epoch, attempt }: StorageGrant): { id: string; nonce: string } {
+  const [run = ''] = attempt.run.split('/');
+  const id = `${padded(epoch)}-${run.replaceAll('-', '').slice(-16)}`;
+  return { id, nonce: `commit-${id}` };
 }

@@ -209,7 +209,15 @@ export class Protocol {
         node: 'n1',
         chunks: await retried(() => stageRecords(repository, `${prefix}chunks`, CHUNK_RECORD_BYTES, [sorted])),
         snapshot: await retried(() => stageJson(repository, `${prefix}snapshot`, node)),
-        ...{ totals, hashedBytes: 0, linked: 0, unchanged: 0, skipped: 0, vanished: 0 },
+        ...{
+          totals,
+          moments: { first: '2026-11-24T03:00:00.000Z', last: '2026-11-24T03:00:00.000Z' },
+          hashedBytes: 0,
+          linked: 0,
+          unchanged: 0,
+          skipped: 0,
+          vanished: 0,
+        },
       },
     ];
     const plan: PlanReceipt = await retried(() => planBackup(repository, { grant, snapshots }, this.#local));

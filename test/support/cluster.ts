@@ -272,7 +272,7 @@ export class TestCluster {
   /** `init` has no option for it. */
   async #createRepository(pack: { size: number; block: number }): Promise<void> {
     Object.assign(process.env, this.#env);
-    const store = openStore(parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages.main!);
+    const store = await openStore(parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages.main!);
     try {
       await createRepository(store, { cluster: 'east', pack });
     } finally {
