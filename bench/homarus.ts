@@ -48,7 +48,7 @@ export class Homarus implements Contender {
     if (this.#storage > 0) rmSync(this.#directory, { recursive: true, force: true });
     this.#storage++;
     if (this.#stack === undefined || data !== this.#data || this.#storage > STORAGES) await this.#start(data);
-    await this.#run('init');
+    await this.#run('init', '--encrypt');
   }
 
   backup(): Promise<Measured> {
@@ -80,6 +80,7 @@ export class Homarus implements Contender {
     this.#stacks++;
     const directory = join(this.#room, `processes-${this.#stacks}`);
     mkdirSync(directory, { recursive: true });
+    writeFileSync(this.#passphraseFile, 'for measurements only\n', { mode: 0o600 });
     writeFileSync(this.#configFile, JSON.stringify(this.#configuration(data), null, 2));
     const config = await loadConfig(this.#configFile);
     this.#stack = await startStack({ config, configFile: this.#configFile, directory, report: () => undefined });
@@ -102,11 +103,22 @@ export class Homarus implements Contender {
 
   #storageOf(number: number): object {
     const { bucket } = this.#place;
-    if (bucket === undefined) return { type: 'files', path: this.#directoryOf(number) };
+    // As its peers, which know nothing else.
+    const encryption = { passphraseFile: this.#passphraseFile };
+    if (bucket === undefined) return { type: 'files', path: this.#directoryOf(number), encryption };
     const { endpoint } = bucket;
     const credentials = { file: keysFile(this.#room, bucket) };
     const prefix = `homarus-${this.#stacks}-${number}`;
-    return { type: 's3', bucket: bucket.bucket, prefix, endpoint, region: 'us-east-1', pathStyle: true, credentials };
+    return {
+      type: 's3',
+      bucket: bucket.bucket,
+      prefix,
+      endpoint,
+      region: 'us-east-1',
+      pathStyle: true,
+      credentials,
+      encryption,
+    };
   }
 
   #directoryOf(number: number): string {
@@ -115,6 +127,10 @@ export class Homarus implements Contender {
 
   get #directory(): string {
     return this.#directoryOf(this.#storage);
+  }
+
+  get #passphraseFile(): string {
+    return join(this.#room, 'passphrase');
   }
 
   get #configFile(): string {
