@@ -3,6 +3,7 @@ import type { AttemptId, NodeGrant, PluginVersion } from '../domain/operations.t
 import type { NodeLease } from '../node/lease.ts';
 import type { Log } from '../telemetry.ts';
 import { toFailure } from './boundary.ts';
+import { atTheDoor } from './inputs.ts';
 import type { Liveness } from './liveness.ts';
 import { refuseOtherMachine } from './node.ts';
 import { pause, toldToEnd } from './pause.ts';
@@ -34,7 +35,7 @@ export type ControlActivities = ReturnType<typeof createControlActivities>;
 
 /** On a node's own small queue, so that a busy node still answers. */
 export function createControlActivities(deps: ControlDeps) {
-  return {
+  return atTheDoor({
     /** `plugin`: what the work needs here; null: nothing. `PluginMismatch` when this process has another. */
     async acquireNode(input: { attempt: AttemptId; ttl: number; plugin: PluginVersion | null }): Promise<NodeGrant> {
       const { node, host, incarnation, lease } = deps;
@@ -87,7 +88,7 @@ export function createControlActivities(deps: ControlDeps) {
         },
       );
     },
-  };
+  });
 }
 
 function refuseOther(node: string, has: PluginVersion, wanted: PluginVersion): void {

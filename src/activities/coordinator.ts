@@ -34,6 +34,7 @@ import type { VerifyInput } from '../storage/verify.ts';
 import { verifyStored } from '../storage/verify.ts';
 import { rootToVerify } from '../storage/verifyObjects.ts';
 import type { Log } from '../telemetry.ts';
+import { atTheDoor } from './inputs.ts';
 import type { Liveness } from './liveness.ts';
 import { pause, toldToEnd } from './pause.ts';
 
@@ -75,7 +76,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
       .then((at) => deps.seen.check(repository, at))
       .catch((error: unknown) => deps.log('warn', `the present root is not remembered: ${(error as Error).message}`));
 
-  return {
+  return atTheDoor({
     /** Takes the storage's part of the lock. `LockHeld` names the holder; asked again by the same attempt, it answers the same. */
     acquireStorage(input: {
       attempt: AttemptId;
@@ -223,7 +224,7 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         await remember(repository, signal);
         return result;
       }),
-  };
+  });
 }
 
 /** What a node would refuse is refused before anything is locked. */

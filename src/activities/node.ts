@@ -14,6 +14,7 @@ import type {
 import type { NodeLease } from '../node/lease.ts';
 import type { StopFlag } from '../node/threads.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
+import { atTheDoor } from './inputs.ts';
 import type { Liveness } from './liveness.ts';
 import type { NodePlugin } from './plugin.ts';
 
@@ -95,7 +96,7 @@ export function createNodeActivities(deps: NodeDeps) {
         work({ ...run, signal: AbortSignal.any([run.signal, signal]), stop: flag }),
       );
     });
-  return {
+  return atTheDoor({
     ...deps.plugin.activities(underGrant),
 
     snapshotNode: (input: { grant: NodeGrant; storage: StorageGrant }): Promise<SnapshotReceipt> =>
@@ -114,5 +115,5 @@ export function createNodeActivities(deps: NodeDeps) {
 
     /** Reads the storage alone, so it takes no part of the lock. */
     verifyPacks: (input: VerifyWork): Promise<PacksReceipt> => watched((run) => deps.jobs.verifyPacks(input, run)),
-  };
+  });
 }

@@ -10,6 +10,7 @@ import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { readStream, writeStream } from '../storage/streams.ts';
 import type { Log } from '../telemetry.ts';
+import { atTheDoor } from './inputs.ts';
 
 /** Temporal's view of a plugin: its activities under its name, with what they need at hand. */
 
@@ -86,7 +87,7 @@ export function coordinatorPluginActivities(deps: CoordinatorPluginDeps): Record
           throw asOurs(plugin, '', error, signal);
         }
       });
-  return Object.fromEntries(activitiesOn(plugin, 'coordinator').map(([type, run]) => [type, call(run)]));
+  return atTheDoor(Object.fromEntries(activitiesOn(plugin, 'coordinator').map(([type, run]) => [type, call(run)])));
 }
 
 function contextOf(

@@ -1,3 +1,4 @@
+import { manifestShape } from '../domain/documentShapes.ts';
 import type { BackupEntry, Manifest, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
@@ -5,7 +6,7 @@ import { damaged } from './block.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { openJson, readObject, sealJson } from './repository.ts';
+import { checkedJson, openJson, readObject, sealJson } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot } from './roots.ts';
 
@@ -49,13 +50,13 @@ export async function readManifest(
     throw damaged(place, 'it is not the manifest that the root names');
   }
   const manifest = openJson(repository, place, stored) as Manifest;
-  if (manifest.version !== 1) {
+  if (manifest?.version !== 1) {
     throw new HomarusError(
       'RepositoryIncompatible',
-      `${place.key} has version ${manifest.version}; this homarus reads version 1`,
+      `${place.key} has version ${manifest?.version}; this homarus reads version 1`,
     );
   }
-  return manifest;
+  return checkedJson(place, manifest, manifestShape);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { indexFooter } from '../domain/documentShapes.ts';
 import type { IndexRef } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, isLoss } from '../domain/errors.ts';
@@ -12,6 +13,7 @@ import { ENTRY_BYTES, readEntry } from './pack.ts';
 import type { Batches } from './records.ts';
 import { RecordCursor } from './records.ts';
 import type { Repository } from './repository.ts';
+import { checkedJson, parseJson } from './repository.ts';
 
 export type { PackRef } from './pack.ts';
 export { ENTRY_BYTES } from './pack.ts';
@@ -277,7 +279,9 @@ async function readIndexFooter(repository: Repository, ref: IndexRef, options: C
   const { content, stored, seal } = await readFooter(repository, place, ref.length, options);
   if (blake3.hash([stored]).toString('hex') !== ref.hash)
     throw damaged(place, 'it is not the index that the root names');
-  return { seal, footer: JSON.parse(content.toString('utf8')) as Footer };
+  const footer = checkedJson<Footer>(place, parseJson(place, content), indexFooter);
+  checkPages(place, footer, ref.length);
+  return { seal, footer };
 }
 
 /** Why no index names a chunk: the loss of one of them where there is one. */
@@ -285,6 +289,19 @@ export function notNamed(indexes: readonly ChunkIndex[], what: string, descripti
   const failure = indexes.find((index) => index.failure)?.failure;
   if (failure === undefined) return new HomarusError('ObjectMissing', `no index in ${description} names ${what}`);
   return new HomarusError(failure.code, `${failure.message}; no other index names ${what}`, { cause: failure });
+}
+
+/** Pages follow each other and are of a size that memory is taken for. */
+function checkPages(place: BlockPlace, { pages, entries }: Footer, length: number): void {
+  let end: number | undefined;
+  let all = 0;
+  for (const page of pages) {
+    const fits = page.entries <= PAGE_ENTRIES && page.offset === (end ?? page.offset);
+    end = page.offset + page.stored;
+    all += page.entries;
+    if (!fits || end > length) throw damaged(place, 'its footer contradicts itself');
+  }
+  if (all !== entries) throw damaged(place, 'its footer contradicts itself');
 }
 
 export interface Joined {

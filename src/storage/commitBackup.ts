@@ -1,3 +1,4 @@
+import { manifestNode, packRefs, streamChunks } from '../domain/documentShapes.ts';
 import type { BackupEntry, ChunkAt, IndexRef, Manifest, ManifestNode, Totals } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type {
@@ -64,12 +65,12 @@ export async function commitBackup(
 
   checkPlugin(input, planned.root.backups);
   const nodes = await Promise.all(
-    input.snapshots.map((receipt) => readStagedJson(repository, receipt.snapshot, options) as Promise<ManifestNode>),
+    input.snapshots.map((receipt) => readStagedJson<ManifestNode>(repository, receipt.snapshot, manifestNode, options)),
   );
   const streams = await Promise.all(
     input.streams.map(async ({ name, chunks }) => ({
       name,
-      chunks: (await readStagedJson(repository, chunks, options)) as ChunkAt[],
+      chunks: await readStagedJson<ChunkAt[]>(repository, chunks, streamChunks, options),
     })),
   );
   const uploads = [...input.uploads, ...input.streams.flatMap(({ upload }) => upload ?? [])];
@@ -196,7 +197,7 @@ async function indexUploads(
   const packs: PackRef[] = [];
   const sources: Batches[] = [];
   for (const upload of uploads) {
-    const own = (await readStagedJson(repository, upload.packs, options)) as PackRef[];
+    const own = await readStagedJson<PackRef[]>(repository, upload.packs, packRefs, options);
     sources.push(renumbered(readStaged(repository, upload.entries, ENTRY_BYTES, options), packs.length));
     packs.push(...own);
   }

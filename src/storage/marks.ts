@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { markShape } from '../domain/documentShapes.ts';
 import type { BackupEntry, MarkDocument, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import { newId } from './ids.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { openJson, sealJson } from './repository.ts';
+import { checkedJson, openJson, sealJson } from './repository.ts';
 import { describeHolder, presentRoot } from './roots.ts';
 
 /** Marks stand beside a backup and are written without the lock. A pin keeps its backup from cleanups. */
@@ -101,7 +102,7 @@ export async function pinnedBackups(
 
 function openMark(repository: Repository, key: string, stored: Buffer): MarkDocument {
   try {
-    return openJson(repository, { kind: 'mark', key }, stored) as MarkDocument;
+    return checkedJson({ kind: 'mark', key }, openJson(repository, { kind: 'mark', key }, stored), markShape);
   } catch (error) {
     if (!hasCode(error, 'ObjectDamaged')) throw error;
     const backup = key.split('/')[1] as string;

@@ -1,3 +1,4 @@
+import { manifestShape } from '../domain/documentShapes.ts';
 import type { BackupEntry, Manifest, RootKeys } from '../domain/documents.ts';
 import { isLoss } from '../domain/errors.ts';
 import { takeUpDataKeys } from './dataKeys.ts';
@@ -5,7 +6,7 @@ import { blake3 } from './hash.ts';
 import { epochOf } from './ids.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { openJson } from './repository.ts';
+import { checkedJson, openJson } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { readRoot } from './roots.ts';
 
@@ -106,7 +107,8 @@ function entryOf(
   const counts = { nodes: 0, files: 0, bytes: 0, added: 0, stored: 0 };
   let manifest: Manifest;
   try {
-    manifest = openJson(repository, { kind: 'manifest', key }, stored) as Manifest;
+    const place = { kind: 'manifest', key } as const;
+    manifest = checkedJson(place, openJson(repository, place, stored), manifestShape);
   } catch (error) {
     if (!isLoss(error)) throw error;
     // What the root knew of it stays, but for the hash of what it should be.

@@ -1,6 +1,8 @@
+import { parametersShape } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
+import type { Shape } from '../domain/shape.ts';
 import type { BlockPlace, ObjectKind } from './block.ts';
-import { damaged, openObject, sealObject } from './block.ts';
+import { damaged, MAX_BLOCK_BYTES, openObject, sealObject } from './block.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
 import type { Sealing } from './sealing.ts';
@@ -141,8 +143,14 @@ function parseParameters(store: ObjectStore, bytes: Buffer): RepositoryParameter
         `encryption ${parameters?.encryption?.cipher ?? 'none'}; this homarus reads version 1, fixed, none or aes-256-gcm`,
     );
   }
-  if (!/^[0-9a-f]{32}$/.test(parameters.id) || typeof parameters.cluster !== 'string') {
-    throw new HomarusError('ObjectDamaged', `${REPOSITORY_KEY} in ${store.description} names no valid id and cluster`);
+  const { size, minimum, inline } = parameters.chunker;
+  const fault =
+    parametersShape(parameters, '') ??
+    (size > 0 && minimum > 0 && minimum <= size && size <= MAX_BLOCK_BYTES && inline <= minimum
+      ? undefined
+      : 'chunker contradicts itself');
+  if (fault !== undefined) {
+    throw new HomarusError('ObjectDamaged', `${REPOSITORY_KEY} in ${store.description} is damaged: ${fault}`);
   }
   return parameters;
 }
@@ -170,12 +178,22 @@ export function sealJson(repository: Repository, place: BlockPlace, document: un
 }
 
 export function openJson(repository: Repository, place: BlockPlace, stored: Buffer): unknown {
-  const content = openObject(repository.sealing, place, stored);
+  return parseJson(place, openObject(repository.sealing, place, stored));
+}
+
+export function parseJson(place: BlockPlace, content: Buffer): unknown {
   try {
     return JSON.parse(content.toString('utf8'));
   } catch (cause) {
     throw damaged(place, 'it is not JSON', cause);
   }
+}
+
+/** What an object of JSON holds; `ObjectDamaged` names the object and the first field that is not what it must be. */
+export function checkedJson<T>(place: BlockPlace, document: unknown, shape: Shape): T {
+  const fault = shape(document, '');
+  if (fault !== undefined) throw damaged(place, fault);
+  return document as T;
 }
 
 /** The stored bytes of an object; `ObjectMissing` when it is not there. */

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { rootShape } from '../domain/documentShapes.ts';
 import type { Holder, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
@@ -7,7 +8,7 @@ import { takeUpDataKeys } from './dataKeys.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { firstObject, openJson, sealJson } from './repository.ts';
+import { checkedJson, firstObject, openJson, sealJson } from './repository.ts';
 
 /** The pointer of a repository: the root with the highest number, moved by create-if-absent alone. */
 
@@ -163,14 +164,14 @@ function checkedRoot(key: string, number: number, document: unknown): RootDocume
       `${key} has version ${root?.version}; this homarus reads version 1`,
     );
   }
-  const unknown = root.features?.filter((feature) => !knownFeatures.has(feature)) ?? [];
+  const unknown = Array.isArray(root.features) ? root.features.filter((feature) => !knownFeatures.has(feature)) : [];
   if (unknown.length > 0) {
     throw new HomarusError('RepositoryIncompatible', `${key} needs ${unknown.join(', ')}, unknown to this homarus`);
   }
-  const lists = [root.features, root.backups, root.indexes, root.damaged];
-  if (root.number !== number || !lists.every(Array.isArray)) {
+  if (root.number !== number || !Array.isArray(root.features)) {
     throw damaged({ kind: 'root', key }, 'it is not a root of this number');
   }
+  checkedJson({ kind: 'root', key }, root, rootShape);
   return root;
 }
 

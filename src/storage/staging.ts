@@ -1,12 +1,13 @@
 import { keys } from '../domain/documents.ts';
 import type { StagedDocument, StagedList } from '../domain/operations.ts';
+import type { Shape } from '../domain/shape.ts';
 import { damaged, openObject, sealObject } from './block.ts';
 import { blake3 } from './hash.ts';
 import { randomPart } from './ids.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Batches } from './records.ts';
 import type { Repository } from './repository.ts';
-import { openJson, readObject, sealJson } from './repository.ts';
+import { checkedJson, openJson, readObject, sealJson } from './repository.ts';
 import type { Sealing } from './sealing.ts';
 import { shownName } from './sealing.ts';
 
@@ -97,17 +98,19 @@ export async function stageJson(
   return { key, length: sealed.length, hash: blake3.hash([sealed]).toString('hex') };
 }
 
-export async function readStagedJson(
+/** What was staged, and is of this shape. `ObjectMissing`, `ObjectDamaged`. */
+export async function readStagedJson<T>(
   repository: Repository,
   receipt: StagedDocument,
+  shape: Shape,
   options: CallOptions = {},
-): Promise<unknown> {
+): Promise<T> {
   const place = { kind: 'staged', key: receipt.key } as const;
   const stored = await readObject(repository, 'staged', receipt.key, options);
   if (stored.length !== receipt.length || blake3.hash([stored]).toString('hex') !== receipt.hash) {
     throw damaged(place, 'it is not the document that its receipt names');
   }
-  return openJson(repository, place, stored);
+  return checkedJson(place, openJson(repository, place, stored), shape);
 }
 
 const placeOf = (key: string, segment: number) =>

@@ -59,7 +59,12 @@ const pageOf = (path: string, ...contents: string[]): string => {
   return encodeRow(row, '').toString('latin1');
 };
 const nodeOf = (...trees: TreeRef[]): ManifestNode[] => [
-  { id: 'n1', az: '', host: '', roots: trees.map((tree) => ({ name: 'data', tree })) } as unknown as ManifestNode,
+  {
+    ...{ id: 'n1', az: '', host: '' },
+    roots: trees.map((tree) => ({
+      ...{ name: 'data', tree, totals: { entries: 0, files: 0, bytes: 0 }, snapshotAt: '', skipped: 0, vanished: 0 },
+    })),
+  },
 ];
 const refOf = (path: string, page: string) => ({ first: Buffer.from(path).toString('base64'), ...at(page) });
 
