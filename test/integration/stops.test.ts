@@ -24,7 +24,7 @@ jest.unstable_mockModule('node:fs', mocked(fs, watched.fs));
 jest.unstable_mockModule('node:fs/promises', mocked(promises, watched.promises));
 jest.unstable_mockModule('node:child_process', mocked(childProcess, { execFile }));
 const { SmallCluster, makePristine } = await import('../stops/smallCluster.ts');
-const { backup, restore, cleanup } = await import('../stops/operations.ts');
+const { backup, restore, cleanup, mend } = await import('../stops/operations.ts');
 const { FileStore } = await import('../../src/storage/fileStore.ts');
 
 const all = process.env.HOMARUS_LONG === '1';
@@ -74,6 +74,14 @@ const scenarios: Record<string, Scenario> = {
     before: (cluster) => backedUp(cluster, 'g1', 'g2', 'g3'),
     operation: cleanup({ retention: { keepLast: 1 } }),
     leaves: 'g3',
+  },
+  'a repair': {
+    async before(cluster) {
+      await backedUp(cluster, 'g1', 'g2');
+      cluster.pass();
+    },
+    operation: mend,
+    leaves: 'g2',
   },
 };
 

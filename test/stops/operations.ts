@@ -8,6 +8,7 @@ import type {
   SnapshotReceipt,
   UploadReceipt,
 } from '../../src/domain/operations.ts';
+import { repair } from '../../src/storage/repair.ts';
 import type { Generation, History, Processes, SmallCluster } from './smallCluster.ts';
 import { TTL } from './smallCluster.ts';
 
@@ -145,3 +146,8 @@ export const cleanup =
       await step('cleanup', () => all[1].coordinator.cleanUp({ grant, nonce: `${attempt.run} commit`, request }));
       return null;
     });
+
+/** What "homarus repair" does, once all have been silent for long enough; who sees it fail runs it again. */
+export const mend: Operation = async (_, { repository, directory }, history) => {
+  await stepsOf(history)('repair', () => repair(repository, { directory, ttl: 0, dryRun: false }));
+};

@@ -36,10 +36,10 @@ import { files } from '../../src/plugins/files/flow.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
-import { markPacks } from '../../src/storage/references.ts';
 import type { Repository, RepositoryParameters } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
+import { verifyStored } from '../../src/storage/verify.ts';
 import { prepareRoots } from '../../src/workers/nodeJobs.ts';
 import { notesIn } from '../../src/workers/notes.ts';
 import { givenNode } from '../support/backUp.ts';
@@ -217,6 +217,8 @@ export class SmallCluster {
       log: () => undefined,
     });
     return {
+      repository,
+      directory,
       coordinator,
       settings,
       nodes: new Map(this.nodes.map((node) => [node.id, this.#startNode(node, repository)])),
@@ -287,8 +289,10 @@ export class SmallCluster {
     const repository = this.repository();
     const at = await presentRoot(repository);
     const directory = join(this.#directory, 'verify');
-    const use = await markPacks(repository, at, at.root.backups, { directory });
-    const faults = use.missing > 0 ? [`${use.missing} chunks have no pack`] : [];
+    mkdirSync(directory, { recursive: true });
+    const verified = await verifyStored(repository, { operation: 'check', packs: [] }, { directory });
+    const faults = verified.first.map((damage) => `verify finds ${JSON.stringify(damage)}`);
+    if (verified.damagedBackups > 0) faults.push(`verify finds ${verified.damagedBackups} backups damaged`);
     for (const { name, label } of at.root.backups) {
       for (const node of this.nodes) {
         const target = join(this.#directory, 'restored', node.id);
@@ -351,6 +355,9 @@ export class SmallCluster {
 }
 
 export interface Processes {
+  /** As the coordinator sees it, and where it may put files. */
+  repository: Repository;
+  directory: string;
   coordinator: ReturnType<typeof createCoordinatorActivities>;
   settings: ClusterSettings;
   nodes: Map<
