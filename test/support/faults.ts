@@ -76,3 +76,8 @@ export async function says(cluster: TestCluster, name: string, text: RegExp): Pr
   const { logFile } = cluster.process(name);
   while (!text.test(readFileSync(logFile, 'utf8'))) await pause(50);
 }
+
+/** Waits until nothing of the cluster is locked. */
+export async function unlocked(cluster: TestCluster): Promise<void> {
+  while (Object.keys(await cluster.locked()).length > 0) await pause(200);
+}
