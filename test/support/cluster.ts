@@ -42,7 +42,9 @@ export interface ClusterOptions {
   /** As in the configuration file. */
   lock?: Record<string, string>;
   encryption?: Record<string, string>;
-  more?: Record<string, unknown>;
+  more?: Record<string, unknown> | ((cluster: TestCluster) => Record<string, unknown>);
+  /** When the roots are there and nothing runs yet. */
+  before?: (cluster: TestCluster) => void;
   nodes?: string[];
   /** Beside the process's own environment. */
   env?: (name: string) => Record<string, string>;
@@ -254,6 +256,7 @@ export class TestCluster {
 
   async #start(): Promise<void> {
     for (const node of this.nodes) mkdirSync(this.root(node), { recursive: true });
+    this.#options.before?.(this);
     this.#apiPort = await freePort();
     await Promise.all([this.#startTemporal(), this.#options.storage === 's3' ? this.#startS3() : undefined]);
     writeFileSync(this.configFile, JSON.stringify(this.#config(), null, 2));
@@ -354,7 +357,7 @@ export class TestCluster {
       dataDir: join(this.directory, 'state'),
       api: { port: this.#apiPort },
       ...(lock ? { lock } : {}),
-      ...more,
+      ...(typeof more === 'function' ? more(this) : more),
     };
   }
 

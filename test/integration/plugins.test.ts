@@ -1,0 +1,246 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { TestCluster } from '../support/cluster.ts';
+import { EtcdCluster } from '../support/etcd.ts';
+
+/** Plugins in whole operations on real processes: their order, their clean-up, and what is seen of their secrets. */
+
+const LONG = 240_000;
+const LOCK = { ttl: '8s', refresh: '1s', heartbeat: '4s', throttle: '500ms' };
+const example = fileURLToPath(new URL('../../examples/plugin', import.meta.url));
+
+describe('commands', () => {
+  let cluster: TestCluster;
+  const trace = (node: string): string[] => {
+    const file = join(cluster.directory, `trace-${node}`);
+    return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  };
+  const forget = (): void => {
+    for (const node of cluster.nodes) rmSync(join(cluster.directory, `trace-${node}`), { force: true });
+  };
+
+  beforeAll(async () => {
+    cluster = await TestCluster.start({
+      storage: 'files',
+      nodes: ['n1', 'n2'],
+      lock: LOCK,
+      more: ({ directory }) => {
+        const say = (what: string, more = '') => ({
+          shell: `echo "${what}" >> ${directory}/trace-$HOMARUS_NODE; ${more}`,
+        });
+        return {
+          attempts: { backup: 1 },
+          plugin: {
+            name: 'commands',
+            options: {
+              beforeSnapshot: [
+                say('freeze', `test ! -e ${directory}/no-$HOMARUS_NODE || { echo cannot freeze; exit 3; }`),
+                { ...say('slow', `test ! -e ${directory}/slow || sleep 60`), on: 'n1' },
+              ],
+              afterSnapshot: [say('thaw $TEST_SECRET')],
+              beforeRestore: [say('stop')],
+              afterRestore: [{ ...say('start'), on: 'first' }],
+            },
+          },
+        };
+      },
+    });
+    for (const node of cluster.nodes) writeFileSync(join(cluster.root(node), 'file'), node);
+  }, LONG);
+  afterAll(() => cluster?.stop(), LONG);
+
+  test(
+    'run in their order on the nodes that they are for, without our environment',
+    async () => {
+      forget();
+      await cluster.does('backup');
+      expect(trace('n1')).toEqual(['freeze', 'slow', 'thaw']);
+      expect(trace('n2')).toEqual(['freeze', 'thaw']);
+      forget();
+      rmSync(join(cluster.root('n2'), 'file'));
+      await cluster.does('restore', 'latest', '--yes');
+      expect([trace('n1'), trace('n2')]).toEqual([['stop', 'start'], ['stop']]);
+      expect(readFileSync(join(cluster.root('n2'), 'file'), 'utf8')).toBe('n2');
+      forget();
+      await cluster.does('restore', 'latest', '--node', 'n1', '--to', join(cluster.directory, 'elsewhere'));
+      expect(trace('n1')).toEqual([]);
+    },
+    LONG,
+  );
+
+  test(
+    'one that fails fails the backup with its last words, and what was frozen is thawed on every node',
+    async () => {
+      forget();
+      writeFileSync(join(cluster.directory, 'no-n2'), '');
+      const { exit, json } = await cluster.homarus('backup');
+      rmSync(join(cluster.directory, 'no-n2'));
+      expect(exit).toBe(26);
+      expect(json.error).toMatchObject({ code: 'PluginFailed' });
+      expect(json.error?.message).toMatch(
+        /commands on node n2: beforeSnapshot: .* ended with 3; its last words:\ncannot freeze/s,
+      );
+      expect(trace('n1').at(-1)).toBe('thaw');
+      expect(trace('n2').at(-1)).toBe('thaw');
+    },
+    LONG,
+  );
+
+  test(
+    'a backup that is cancelled while they run ends at once, and thaws',
+    async () => {
+      forget();
+      writeFileSync(join(cluster.directory, 'slow'), '');
+      const id = await cluster.begins('backup');
+      await cluster.until(id, () => trace('n1').includes('slow'));
+      await cluster.does('cancel', id);
+      expect((await cluster.end(id)).state).toBe('cancelled');
+      expect(trace('n1').at(-1)).toBe('thaw');
+      expect(trace('n2').at(-1)).toBe('thaw');
+    },
+    LONG,
+  );
+
+  test(
+    'a node that loses its lock, or is killed while frozen, thaws by itself',
+    async () => {
+      forget();
+      const id = await cluster.begins('backup');
+      await cluster.until(id, () => trace('n1').includes('slow') && trace('n2').includes('freeze'));
+      await cluster.kill('n2');
+      await cluster.killTemporal();
+      await untilTrue(() => trace('n1').at(-1) === 'thaw');
+      rmSync(join(cluster.directory, 'slow'));
+      expect(trace('n2').at(-1)).toBe('freeze');
+      await cluster.startTemporalAgain();
+      await cluster.launch('n2');
+      await untilTrue(() => trace('n2').at(-1) === 'thaw');
+      expect((await cluster.end(id)).state).toBe('failed');
+      await cluster.does('backup', '--wait-for-lock', '1m');
+    },
+    LONG,
+  );
+});
+
+async function untilTrue(fits: () => boolean): Promise<void> {
+  while (!fits()) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+describe('a plugin from outside', () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await TestCluster.start({
+      storage: 'files',
+      nodes: ['n1', 'n2'],
+      lock: LOCK,
+      before: (one) => {
+        for (const node of one.nodes) writeFileSync(join(one.root(node), 'VERSION'), `7 of ${node}\n`);
+      },
+      more: { plugin: { name: 'ledger', package: example, options: { holdFile: 'pause' } } },
+    });
+  }, LONG);
+  afterAll(() => cluster?.stop(), LONG);
+
+  test(
+    'is bundled with the workflows, loaded by the nodes, backs up and restores',
+    async () => {
+      const { backup } = await cluster.does('backup');
+      for (const node of cluster.nodes) expect(existsSync(join(cluster.root(node), 'pause'))).toBe(false);
+      const shown = JSON.stringify(await cluster.does('show', String(backup)));
+      expect(shown).toContain('ledger');
+      writeFileSync(join(cluster.root('n1'), 'ledger.pid'), '1');
+      const { json } = await cluster.homarus('restore', 'latest', '--yes');
+      expect(json.error?.message).toBe(
+        'plugin ledger on node n1: the ledger runs on the files that are to be restored',
+      );
+      expect(json.error?.hint).toBe('Stop it on every node.');
+      rmSync(join(cluster.root('n1'), 'ledger.pid'));
+      const restored = await cluster.does('restore', 'latest', '--yes');
+      expect(restored.result ?? restored).toMatchObject({ plugin: { versions: { n1: '7 of n1', n2: '7 of n2' } } });
+    },
+    LONG,
+  );
+
+  test(
+    'faults of its options are named by their path, and a node with another plugin is refused at the lock',
+    async () => {
+      const config = JSON.parse(readFileSync(cluster.configFile, 'utf8'));
+      const other = join(cluster.directory, 'other.json');
+      const write = (plugin: object): void => writeFileSync(other, JSON.stringify({ ...config, plugin }));
+      write({ ...config.plugin, options: { holdFile: 'a/b', more: 1 } });
+      const { json } = await cluster.homarus('config', 'check', '--config', other);
+      expect(json.error?.message).toContain('plugin.options.holdFile: give the name of a file');
+      expect(json.error?.message).toContain('plugin.options.more: there is no such field');
+
+      await cluster.kill('n2');
+      const before = readFileSync(cluster.configFile, 'utf8');
+      writeFileSync(cluster.configFile, JSON.stringify({ ...config, plugin: { name: 'files' } }));
+      await cluster.launch('n2');
+      const refused = await cluster.homarus('backup');
+      expect(refused.json.error).toMatchObject({ code: 'PluginMismatch' });
+      expect(refused.json.error?.message).toMatch(/node n2 runs plugin "files" in version 1, .* "ledger" in version 1/);
+      writeFileSync(cluster.configFile, before);
+    },
+    LONG,
+  );
+
+  test(
+    'one whose flow does I/O is refused when the coordinator starts',
+    async () => {
+      const folder = join(cluster.directory, 'bad');
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+      writeFileSync(
+        join(folder, 'flow.js'),
+        "import { readFileSync } from 'node:fs';\nexport const flow = { name: 'bad', version: 1, activities: {}, backup() { readFileSync('/'); }, restore() {} };\n",
+      );
+      const config = JSON.parse(readFileSync(cluster.configFile, 'utf8'));
+      const file = join(cluster.directory, 'bad.json');
+      writeFileSync(file, JSON.stringify({ ...config, plugin: { name: 'bad', package: folder } }));
+      const { json } = await cluster.homarus('coordinator', '--config', file);
+      expect(json.error).toMatchObject({ code: 'ConfigInvalid' });
+      expect(json.error?.message).toContain('cannot be bundled');
+    },
+    LONG,
+  );
+});
+
+describe('etcd', () => {
+  let etcd: EtcdCluster;
+  let cluster: TestCluster;
+
+  beforeAll(async () => {
+    etcd = await EtcdCluster.start(3);
+    process.env.TEST_ETCD_PASSWORD = 'a-secret-that-nobody-sees';
+    cluster = await TestCluster.start({
+      storage: 'files',
+      nodes: ['n1'],
+      lock: LOCK,
+      more: { plugin: { name: 'etcd', options: { endpoints: etcd.endpoints, prefixes: ['app/'], member: true } } },
+    });
+    writeFileSync(join(cluster.root('n1'), 'file'), 'x');
+  }, LONG);
+  afterAll(async () => {
+    await cluster?.stop();
+    await etcd?.stop();
+  }, LONG);
+
+  test(
+    'is backed up beside the files and restored after them, the database of a member beside it',
+    async () => {
+      await etcd.client.put('app/1').value('one');
+      const { backup } = await cluster.does('backup');
+      await etcd.client.put('app/1').value('two');
+      await etcd.client.put('app/2').value('extra');
+      const partial = await cluster.does('restore', String(backup), '--yes', '--path', 'file');
+      expect(partial.plugin).toBeUndefined();
+      expect(await etcd.client.get('app/1').string()).toBe('two');
+      const restored = await cluster.does('restore', String(backup), '--yes');
+      expect(restored.result ?? restored).toMatchObject({ plugin: { put: 1, deleted: 1 } });
+      expect(await etcd.client.get('app/1').string()).toBe('one');
+    },
+    LONG,
+  );
+});
