@@ -9,7 +9,7 @@ import type { ConfigFile } from './configFile.ts';
 import { configFile } from './configFile.ts';
 import { type OutsidePlugin, outsidePlugin, pluginSchema } from './configPlugin.ts';
 import { HomarusError } from './domain/errors.ts';
-import type { LockTimes } from './domain/operations.ts';
+import type { LockTimes, RewriteLimits } from './domain/operations.ts';
 import type { RetentionPolicy } from './domain/retention.ts';
 import type { Priority } from './node/priority.ts';
 import type { StorageSettings } from './storage/openStore.ts';
@@ -32,6 +32,7 @@ export interface Config {
   /** So many nodes may be missing in a backup. */
   backup: { allowMissing: number };
   retention: RetentionPolicy;
+  cleanup: RewriteLimits;
   api: { host: string; port: number };
   /** What processes keep on this machine. */
   dataDir: string;

@@ -3,25 +3,13 @@ import { z } from 'zod';
 import type { PluginFields } from './configPlugin.ts';
 import { isSpan, isTimeZone } from './domain/calendar.ts';
 import { UNLIMITED } from './domain/retention.ts';
-import { parseSize } from './domain/size.ts';
 import { fields } from './plugins/fields.ts';
 
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const name = z.string().regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
-const { text, path, envName, duration } = fields(z);
-
-/** Written as text that a parser of `domain` understands. */
-const written = (parse: (text: string) => number, example: string) =>
-  z.string({ error: `give ${example}` }).transform((value, context) => {
-    try {
-      return parse(value);
-    } catch (error) {
-      context.addIssue((error as Error).message);
-      return z.NEVER;
-    }
-  });
+const { text, path, envName, duration, share, size } = fields(z);
 
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
 
@@ -148,9 +136,7 @@ export const configFile = z.strictObject({
   parallelism: group({
     threads: whole(1, 256).default(availableParallelism()),
     requests: whole(1, 1024).default(32),
-    uploadBytesPerSecond: written(parseSize, 'a size such as 50MiB, for each second')
-      .refine((bytes) => bytes >= 1024, 'must be at least 1KiB')
-      .optional(),
+    uploadBytesPerSecond: size.refine((bytes) => bytes >= 1024, 'must be at least 1KiB').optional(),
     nice: whole(0, 19).default(0),
     ionice: z.union([z.literal('idle'), whole(0, 7)], { error: 'give idle, or a level from 0 to 7' }).optional(),
   }),
@@ -180,6 +166,10 @@ export const configFile = z.strictObject({
     minimumBackups: whole(0, 1e6).optional(),
     maximumBackups: whole(1, 1e6).optional(),
     keepDays: whole(0, 1e5).optional(),
+  }),
+  cleanup: group({
+    maxUnused: share.default(0.05),
+    maxRepackBytes: size.nullable().default(null),
   }),
   api: group({
     host: z

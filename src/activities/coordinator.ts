@@ -16,9 +16,7 @@ import type {
   VerifyRequest,
   VerifyResult,
 } from '../domain/operations.ts';
-import type { RetentionPolicy } from '../domain/retention.ts';
 import { compileSelection } from '../node/select.ts';
-import { cleanUp } from '../storage/cleanUp.ts';
 import type { BackupCommit } from '../storage/commitBackup.ts';
 import { commitBackup } from '../storage/commitBackup.ts';
 import { acquireLock, refreshLock, releaseLock } from '../storage/lock.ts';
@@ -35,13 +33,15 @@ import { verifyStored } from '../storage/verify.ts';
 import { rootToVerify } from '../storage/verifyObjects.ts';
 import type { Log } from '../telemetry.ts';
 import { atTheDoor } from './inputs.ts';
-import type { Liveness } from './liveness.ts';
+import type { JobRun, Liveness } from './liveness.ts';
+import { watched } from './liveness.ts';
 import { pause, toldToEnd } from './pause.ts';
 
 export interface CoordinatorDeps {
   /** Of one storage; the default one without a name. `BadInput` names the storages that exist. */
   settings(storage: string | undefined): ClusterSettings;
-  retention: RetentionPolicy;
+  /** A cleanup, in a thread of its own. */
+  cleanUp(input: { grant: StorageGrant; nonce: string; request: CleanupRequest }, run: JobRun): Promise<CleanupResult>;
   /** The repository in a storage; `ForeignRepository` when it is another cluster's, unless `anyCluster`. */
   repository(storage: string, options: { anyCluster?: boolean; id?: string; signal: AbortSignal }): Promise<Repository>;
   liveness: Liveness;
@@ -50,6 +50,9 @@ export interface CoordinatorDeps {
   directory: string;
   log: Log;
 }
+
+/** In heartbeats, where a node's name is. */
+const COORDINATOR = 'coordinator';
 
 export type CoordinatorActivities = ReturnType<typeof createCoordinatorActivities>;
 
@@ -217,11 +220,9 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
 
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
-      alive(async (signal) => {
-        const repository = await granted(input.grant, signal);
-        const { retention, directory } = deps;
-        const result = await cleanUp(repository, input, { retention, directory, signal, now: Date.now() });
-        await remember(repository, signal);
+      watched(deps.liveness, COORDINATOR, async (run) => {
+        const result = await deps.cleanUp(input, run);
+        await remember(await granted(input.grant, run.signal), run.signal);
         return result;
       }),
   });

@@ -87,7 +87,12 @@ export const inputs: Readonly<Record<string, Shape>> = {
   cleanUp: record({
     grant: storageGrant,
     nonce,
-    request: record({ retention: optional(retention), backups: optional(list(backupName)), orphans: optional(flag) }),
+    request: record({
+      retention: optional(retention),
+      backups: optional(list(backupName)),
+      orphans: optional(flag),
+      rewrite: optional(record({ maxUnused: optional(number), maxRepackBytes: optional(orNull(count)) })),
+    }),
   }),
   planVerify: record({ request: record({ storage, readData: optional(share) }) }),
   verifyStored: record({ storage: name, repository: text, operation, packs: list(record(packs)) }),

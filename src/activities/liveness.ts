@@ -2,6 +2,8 @@ import { ApplicationFailure, CancelledFailure, CompleteAsyncError, Context } fro
 import type { Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { noSpaceAt } from '../domain/errors.ts';
+import type { HeartbeatDetails, NodeProgress } from '../domain/operations.ts';
+import type { StopFlag } from '../node/threads.ts';
 import { Attempts } from './attempts.ts';
 import { toFailure } from './boundary.ts';
 import type { TokenJournal } from './journal.ts';
@@ -68,6 +70,29 @@ export class Liveness {
       forget?.();
     }
   }
+}
+
+/** What a job has of the activity that runs it. */
+export interface JobRun {
+  signal: AbortSignal;
+  /** Of the lease, where it runs under one. */
+  stop?: StopFlag;
+  onProgress(progress: NodeProgress): void;
+}
+
+/** Runs a job as an activity; what it is at is in the heartbeats, under the name of who does it. */
+export function watched<T>(liveness: Liveness, name: string, job: (run: JobRun) => Promise<T>): Promise<T> {
+  let progress: NodeProgress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rate: 0, at: 'starting' };
+  return liveness.run(
+    (): HeartbeatDetails => ({ v: 1, node: name, progress }),
+    (signal) =>
+      job({
+        signal,
+        onProgress(next) {
+          progress = next;
+        },
+      }),
+  );
 }
 
 class Beat {

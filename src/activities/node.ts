@@ -1,9 +1,7 @@
 import type { BackupEntry } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type {
-  HeartbeatDetails,
   NodeGrant,
-  NodeProgress,
   PacksReceipt,
   RestoreReceipt,
   SnapshotReceipt,
@@ -12,10 +10,10 @@ import type {
   UploadReceipt,
 } from '../domain/operations.ts';
 import type { NodeLease } from '../node/lease.ts';
-import type { StopFlag } from '../node/threads.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import { atTheDoor } from './inputs.ts';
-import type { Liveness } from './liveness.ts';
+import type { JobRun, Liveness } from './liveness.ts';
+import { watched as watchedBy } from './liveness.ts';
 import type { NodePlugin } from './plugin.ts';
 
 /** What the jobs of a node do, whoever asks; `workers/node.ts` makes them from the configuration. */
@@ -24,13 +22,6 @@ export interface NodeJobs {
   upload(work: { storage: StorageGrant; wanted: StagedList }, run: JobRun): Promise<UploadReceipt>;
   restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
   verifyPacks(work: VerifyWork, run: JobRun): Promise<PacksReceipt>;
-}
-
-export interface JobRun {
-  signal: AbortSignal;
-  /** Of the lease, where it runs under one. */
-  stop?: StopFlag;
-  onProgress(progress: NodeProgress): void;
 }
 
 export interface RestoreWork {
@@ -79,18 +70,9 @@ export type NodeActivities = ReturnType<typeof createNodeActivities>;
 
 /** The long work of a node: it runs under the node's grant, and stops with it. */
 export function createNodeActivities(deps: NodeDeps) {
-  const watched = <T>(work: (run: JobRun) => Promise<T>): Promise<T> => {
-    let progress: NodeProgress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rate: 0, at: 'starting' };
-    const onProgress = (next: NodeProgress): void => {
-      progress = next;
-    };
-    return deps.liveness.run(
-      (): HeartbeatDetails => ({ v: 1, node: deps.node, progress }),
-      (signal) => work({ signal, onProgress }),
-    );
-  };
+  const watched = <T>(work: (run: JobRun) => Promise<T>): Promise<T> => watchedBy(deps.liveness, deps.node, work);
   const underGrant = <T>(grant: NodeGrant, work: (run: JobRun) => Promise<T>): Promise<T> =>
-    watched((run) => {
+    watched(async (run) => {
       refuseOtherMachine(grant, deps);
       return deps.lease.run(grant, ({ signal, flag }) =>
         work({ ...run, signal: AbortSignal.any([run.signal, signal]), stop: flag }),

@@ -3,6 +3,7 @@ import { isSpan, isTimeZone } from '../domain/calendar.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { ReadData } from '../domain/operations.ts';
 import { UNLIMITED } from '../domain/retention.ts';
+import { parseShare, parseSize } from '../domain/size.ts';
 
 /** Options that several commands have, and what is accepted as their values. */
 
@@ -30,13 +31,13 @@ export const nodeOption = (): Option => new Option('--node <id>', 'only this nod
 export const collect = (value: string, former: string[] = []): string[] => [...former, value];
 
 /** e.g. `90s`, `10m`, `1h`, in ms. */
-export function duration(text: string): number {
-  try {
-    return parseDuration(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
+export const duration = (text: string): number => understood(parseDuration, text);
+
+/** e.g. `10GiB`, in bytes. */
+export const size = (text: string): number => understood(parseSize, text);
+
+/** e.g. `5%`, as 0.05. */
+export const share = (text: string): number => understood(parseShare, text);
 
 export function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number that is not negative.');
@@ -54,6 +55,14 @@ export function span(text: string): string {
 export function timeZone(text: string): string {
   if (!isTimeZone(text)) throw new InvalidArgumentError('Give the name of a time zone such as Europe/Berlin.');
   return text;
+}
+
+function understood(parse: (text: string) => number, text: string): number {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d[:-]\d\d([:-]\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;

@@ -45,11 +45,21 @@ function describeRestore({ backup, pairs, missing, files, bytes, kept, fetchedBy
   return lines.join('\n');
 }
 
-function describeCleanup({ kept, removedBackups, deleted, bytes, retained }: CleanupResult): string {
+function describeCleanup(result: CleanupResult): string {
+  const { kept, removedBackups, deleted, bytes, retained, rewrittenPacks, rewrittenBytes, damagedPacks, space } =
+    result;
   const lines = [
     `${counted(removedBackups, 'backup')} removed, ${kept} kept`,
-    `${counted(deleted, 'object')} deleted, ${formatBytes(bytes)} freed`,
+    `${counted(deleted, 'object')} with ${formatBytes(bytes)} deleted`,
   ];
+  if (rewrittenPacks > 0) lines.push(`${counted(rewrittenPacks, 'pack')} rewritten as ${formatBytes(rewrittenBytes)}`);
+  if (space)
+    lines.push(`packs hold ${formatBytes(space.used)} that backups need, and ${formatBytes(space.unused)} more`);
+  if (damagedPacks > 0) {
+    lines.push(
+      `damaged, so left as they are: ${counted(damagedPacks, 'pack')}; the next backup stores again what it can`,
+    );
+  }
   if (retained > 0) lines.push(`held back by the object lock of the storage: ${counted(retained, 'object')}`);
   return lines.join('\n');
 }

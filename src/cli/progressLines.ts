@@ -27,6 +27,9 @@ export function frameOf(status: OperationStatus, frame: Frame): string[] {
   for (const node of nodes.length <= room ? nodes : busiest(status, room - 1)) {
     lines.push(nodeLine(status, node, width, paint));
   }
+  for (const [name, work] of Object.entries(progress?.byNode ?? {})) {
+    if (!nodes.includes(name)) lines.push(`  ${cut(name, NAME)}  ${workOf(work)}`);
+  }
   if (nodes.length > room) lines.push(`  … and ${counted(nodes.length - room + 1, 'more node')}`);
   if (progress?.lastFailure) lines.push(paint.yellow(`  ${printable(progress.lastFailure)}`));
   return lines.map((line) => cut(line, frame.width));
@@ -43,6 +46,10 @@ export function plainLine(status: OperationStatus): string {
     const [files, bytes, total, rate] = [sum('filesDone'), sum('bytesDone'), sum('bytesTotal'), sum('rate')];
     if (busy.length > 0) parts.push(`at work: ${counted(files, 'file')}`, bytesOf(bytes, total), formatRate(rate));
   }
+  for (const [name, { at, bytesDone, bytesTotal, rate }] of Object.entries(progress?.byNode ?? {})) {
+    if (progress?.nodes.includes(name)) continue;
+    parts.push(printable(at), bytesOf(bytesDone, bytesTotal), formatRate(rate));
+  }
   if (progress?.lastFailure) parts.push(printable(progress.lastFailure));
   return parts.join(', ');
 }
@@ -58,15 +65,18 @@ function nodeLine(status: OperationStatus, node: string, width: number, paint: P
   const name = `  ${cut(node, NAME).padEnd(width)}  `;
   if (status.progress?.done.includes(node)) return `${name}${paint.green('done')}`;
   const at = status.progress?.byNode[node];
-  if (at === undefined) return `${name}waiting for its worker`;
+  return at === undefined ? `${name}waiting for its worker` : `${name}${workOf(at)}`;
+}
+
+function workOf(at: NodeProgress): string {
   const done =
     at.bytesTotal > 0 ? at.bytesDone / at.bytesTotal : at.filesTotal > 0 ? at.filesDone / at.filesTotal : undefined;
   const parts = [bytesOf(at.bytesDone, at.bytesTotal)];
-  if (at.bytesTotal === 0) parts.unshift(counted(at.filesDone, 'file'));
+  if (at.bytesTotal === 0 && at.filesDone > 0) parts.unshift(counted(at.filesDone, 'file'));
   if (at.rate > 0) parts.push(formatRate(at.rate));
   if (at.rate > 0 && at.bytesTotal > at.bytesDone) parts.push(`${timeLeft(at)} left`);
   if (at.at) parts.push(printable(at.at));
-  return `${name}${done === undefined ? '' : `${bar(Math.min(1, done))}  `}${parts.join('  ')}`;
+  return `${done === undefined ? '' : `${bar(Math.min(1, done))}  `}${parts.join('  ')}`;
 }
 
 const bytesOf = (done: number, total: number): string =>

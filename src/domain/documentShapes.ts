@@ -64,6 +64,7 @@ export const rootShape = record({
   damaged: list(record({ kind: oneOf('pack', 'index', 'manifest'), id: text })),
   aside: optional(list(backupEntry)),
   keys: optional(record({ generation: count, slots: list(text) })),
+  space: optional(orNull(record({ epoch: count, used: count, unused: count, small: count }))),
 });
 
 export const manifestNode: Shape = record({

@@ -59,6 +59,15 @@ export interface AsideBackup extends BackupEntry {
   why: string;
 }
 
+/** How much of the packs the backups need, as the cleanup of `epoch` left it. Bytes; damaged packs are not counted. */
+export interface SpaceUse {
+  epoch: number;
+  used: number;
+  unused: number;
+  /** Packs that are less than half full. */
+  small: number;
+}
+
 export interface RootDocument {
   version: 1;
   features: string[];
@@ -79,6 +88,8 @@ export interface RootDocument {
   aside?: AsideBackup[];
   /** Of an encrypted repository. */
   keys?: RootKeys;
+  /** Missing until the first cleanup, null where that did not end as it should. */
+  space?: SpaceUse | null;
 }
 
 export interface RootKeys {

@@ -44,6 +44,16 @@ export interface CleanupRequest extends OperationRequest {
   backups?: string[];
   /** Also give up what died backups left for the next one to adopt. */
   orphans?: boolean;
+  /** Instead of the configured limits. */
+  rewrite?: Partial<RewriteLimits>;
+}
+
+/** Which packs a cleanup rewrites. */
+export interface RewriteLimits {
+  /** Unused bytes of packs may be so large a share of the used ones, e.g. 0.05. */
+  maxUnused: number;
+  /** So many bytes are rewritten in one cleanup at most; null: as many as it takes. */
+  maxRepackBytes: number | null;
 }
 
 export interface LockRequest extends OperationRequest {
@@ -244,6 +254,13 @@ export interface CleanupResult {
   bytes: number;
   /** Held back by the storage's object lock. */
   retained: number;
+  /** Packs whose used content was put into new ones, and the bytes of those. */
+  rewrittenPacks: number;
+  rewrittenBytes: number;
+  /** Packs that were to be rewritten and are damaged: they stay, and the next backup stores again what it can. */
+  damagedPacks: number;
+  /** What packs hold now: bytes that backups need, and the rest. Null where it was not looked at. */
+  space: { used: number; unused: number } | null;
 }
 
 export interface VerifyPlan {

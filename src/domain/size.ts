@@ -6,3 +6,10 @@ export function parseSize(text: string): number {
   if (count === undefined) throw new Error(`"${text}" is no size: give one such as 512MiB or 10GiB`);
   return Number(count) * UNITS[unit as keyof typeof UNITS];
 }
+
+/** A share such as `5%` as a number: 0.05. Throws an error that says what would be right. */
+export function parseShare(text: string): number {
+  const [, percent] = /^(\d{1,4}(?:\.\d+)?)\s?%$/.exec(text.trim()) ?? [];
+  if (percent === undefined) throw new Error(`"${text}" is no share: give one such as 5% or 0.5%`);
+  return Number(percent) / 100;
+}

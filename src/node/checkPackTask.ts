@@ -1,7 +1,7 @@
+import { asBuffer } from '../storage/hash.ts';
 import type { PackRef } from '../storage/pack.ts';
 import { checkPack } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
-import { asBuffer } from './writeTask.ts';
 
 export interface CheckPackArgs {
   sealing: Sealing;

@@ -1,9 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { HASH_BYTES } from '../storage/hash.ts';
+import { asBuffer, HASH_BYTES } from '../storage/hash.ts';
 import type { Sealing } from '../storage/sealing.ts';
 import { nameChunk } from '../storage/sealing.ts';
 import { CHUNK_BYTES } from '../storage/tree.ts';
-import { asBuffer } from './writeTask.ts';
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 

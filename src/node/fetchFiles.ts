@@ -1,10 +1,11 @@
 import { HomarusError, isLoss } from '../domain/errors.ts';
 import { readRange } from '../storage/footer.ts';
 import { packPlace } from '../storage/pack.ts';
+import type { PackRange } from '../storage/packRanges.ts';
 import type { Repository } from '../storage/repository.ts';
 import { shown } from './bytePath.ts';
 import type { RestoreRoot } from './compareTarget.ts';
-import type { FetchPlan, Range } from './fetchPlan.ts';
+import type { FetchPlan } from './fetchPlan.ts';
 import { halvesOf, RESTORE_OTHERS } from './fetchPlan.ts';
 import { inFlight } from './inFlight.ts';
 import type { JobContext } from './job.ts';
@@ -93,7 +94,7 @@ export class FileWriter {
     if (files.length > 0) yield files;
   }
 
-  async #range(range: Range): Promise<void> {
+  async #range(range: PackRange): Promise<void> {
     try {
       await this.#whole(range);
     } catch (error) {
@@ -104,7 +105,7 @@ export class FileWriter {
     }
   }
 
-  #isLost({ pieces }: Range, error: HomarusError): void {
+  #isLost({ records: pieces }: PackRange, error: HomarusError): void {
     this.#loss ??= error;
     for (let at = 0; at < pieces.length; at += PIECE_BYTES) this.#lost.add(decodePiece(pieces, at).file);
     if (this.#lost.size > MOST_LOST) throw this.#lostFiles(this.#loss);
@@ -123,7 +124,7 @@ export class FileWriter {
     );
   }
 
-  async #whole(range: Range): Promise<void> {
+  async #whole(range: PackRange): Promise<void> {
     const { signal, pool } = this.#context;
     this.#context.throwIfStopped();
     const wanted = this.#wantedBy(range);
@@ -137,19 +138,19 @@ export class FileWriter {
       pack: range.pack,
       stored,
       start: range.start,
-      pieces: range.pieces,
+      pieces: range.records,
       files,
     };
     // Moved to the thread unless it is part of something larger.
     const whole = stored.buffer.byteLength === stored.length;
     await pool.run('writeChunks', args, whole ? { transfer: [stored.buffer as ArrayBuffer] } : {});
-    for (let at = 0; at < range.pieces.length; at += PIECE_BYTES) {
-      const piece = decodePiece(range.pieces, at);
+    for (let at = 0; at < range.records.length; at += PIECE_BYTES) {
+      const piece = decodePiece(range.records, at);
       this.#written(piece.file, wanted.get(piece.file) as Wanted, piece.length);
     }
   }
 
-  #wantedBy({ pieces }: Range): Map<number, Wanted> {
+  #wantedBy({ records: pieces }: PackRange): Map<number, Wanted> {
     const wanted = new Map<number, Wanted>();
     for (let at = 0; at < pieces.length; at += PIECE_BYTES) {
       const number = decodePiece(pieces, at).file;

@@ -5,30 +5,17 @@ import { joinIndexes, notNamed } from '../storage/chunkIndex.ts';
 import { HASH_BYTES } from '../storage/hash.ts';
 import type { CallOptions } from '../storage/objectStore.ts';
 import type { PackRef } from '../storage/pack.ts';
+import type { PackRange } from '../storage/packRanges.ts';
+import { cutRanges } from '../storage/packRanges.ts';
 import { RecordSorter } from '../storage/records.ts';
 import { shown } from './bytePath.ts';
-import { decodePiece, encodePiece, PIECE_BYTES, PIECE_KEY_BYTES } from './piece.ts';
+import { decodePiece, encodePiece, PIECE_BYTES, PIECE_KEY_BYTES, PIECE_STORED_FIELD } from './piece.ts';
 import type { RestorePlan } from './restorePlan.ts';
 import { decodePlanned, WANTED_BYTES } from './restorePlan.ts';
 
-/** One request reads at most so much, unless one block is larger, and reads through gaps as small as this, bytes. */
-const REQUEST_BYTES = 16 * 1024 * 1024;
-const GAP_BYTES = 128 * 1024;
 /** What a restore that cannot bring all says. */
 export const RESTORE_OTHERS =
   'Restore other paths with --path, or these from another backup; "homarus verify" names all that is lost.';
-/** A chunk may go to any number of files. */
-const REQUEST_PIECES = 8192;
-
-/** What one request reads, and where it goes. */
-export interface Range {
-  pack: PackRef;
-  start: number;
-  length: number;
-  /** Sorted. */
-  pieces: Buffer;
-}
-
 /** The pieces of all files to be written, in the order in which they stand in the packs. */
 export class FetchPlan {
   readonly #packs: PackRef[] = [];
@@ -59,27 +46,8 @@ export class FetchPlan {
     }
   }
 
-  *ranges(): Generator<Range> {
-    let open: { pack: number; start: number; end: number; pieces: Buffer[] } | undefined;
-    for (const batch of this.#pieces.sorted()) {
-      for (let at = 0; at < batch.length; at += PIECE_BYTES) {
-        const piece = decodePiece(batch, at);
-        const end = piece.offset + piece.stored;
-        const fits =
-          open?.pack === piece.pack &&
-          open.pieces.length < REQUEST_PIECES &&
-          (end <= open.end || (piece.offset - open.end <= GAP_BYTES && end - open.start <= REQUEST_BYTES));
-        if (open && !fits) {
-          yield this.#range(open);
-          open = undefined;
-        }
-        open ??= { pack: piece.pack, start: piece.offset, end, pieces: [] };
-        open.end = end;
-        // Copied: the batch is valid only until the next.
-        open.pieces.push(Buffer.from(batch.subarray(at, at + PIECE_BYTES)));
-      }
-    }
-    if (open) yield this.#range(open);
+  ranges(): Generator<PackRange> {
+    return cutRanges(this.#pieces.sorted(), this.#packs, { recordBytes: PIECE_BYTES, storedField: PIECE_STORED_FIELD });
   }
 
   close(): void {
@@ -106,15 +74,11 @@ export class FetchPlan {
       this.#pieces.add(encodePiece({ pack, offset, inner, file, fileOffset, stored, length, hash }));
     }
   }
-
-  #range({ pack, start, end, pieces }: { pack: number; start: number; end: number; pieces: Buffer[] }): Range {
-    return { pack: this.#packs[pack] as PackRef, start, length: end - start, pieces: Buffer.concat(pieces) };
-  }
 }
 
 /** The range without what its blocks do not need of each other: two of about half the blocks; none when it is one block. */
-export function halvesOf(range: Range): [Range, Range] | undefined {
-  const { pieces } = range;
+export function halvesOf(range: PackRange): [PackRange, PackRange] | undefined {
+  const { records: pieces } = range;
   const middle = Math.floor(pieces.length / PIECE_BYTES / 2);
   const offsetAt = (number: number): number => decodePiece(pieces, number * PIECE_BYTES).offset;
   const count = pieces.length / PIECE_BYTES;
@@ -125,11 +89,11 @@ export function halvesOf(range: Range): [Range, Range] | undefined {
   return [part(range, 0, cut), part(range, cut, count)];
 }
 
-function part({ pack, pieces }: Range, from: number, until: number): Range {
-  const own = pieces.subarray(from * PIECE_BYTES, until * PIECE_BYTES);
+function part({ pack, records }: PackRange, from: number, until: number): PackRange {
+  const own = records.subarray(from * PIECE_BYTES, until * PIECE_BYTES);
   const first = decodePiece(own);
   const last = decodePiece(own, own.length - PIECE_BYTES);
-  return { pack, start: first.offset, length: last.offset + last.stored - first.offset, pieces: own };
+  return { pack, start: first.offset, length: last.offset + last.stored - first.offset, records: own };
 }
 
 function missing(plan: RestorePlan, indexes: readonly ChunkIndex[], hash: Buffer, file: number): HomarusError {

@@ -3,6 +3,8 @@ import { openStore } from '../storage/openStore.ts';
 import type { Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
 import type { Unlocked } from '../storage/unlock.ts';
+import type { CleanerInput } from './cleaner.ts';
+import { clean } from './cleaner.ts';
 import type { ExtractInput } from './extract.ts';
 import { extract } from './extract.ts';
 import type { FinishArgs } from './finish.ts';
@@ -60,5 +62,7 @@ export const jobs = {
     using(args, context, (repository) => extract(repository, args, context)),
   verifyPacks: (args: RepositoryArgs & VerifyPacksInput, context: JobContext) =>
     using(args, context, (repository) => verifyPacks(repository, args, context)),
+  cleanUp: (args: RepositoryArgs & CleanerInput, context: JobContext) =>
+    using(args, context, (repository) => clean(repository, args, context)),
   finish: (args: FinishArgs) => finish(args),
 } as const;

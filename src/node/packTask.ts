@@ -1,12 +1,11 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
-import { HASH_BYTES } from '../storage/hash.ts';
+import { asBuffer, HASH_BYTES } from '../storage/hash.ts';
 import type { PackRef } from '../storage/pack.ts';
 import { PackBuilder } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
 import { nameChunk } from '../storage/sealing.ts';
 import { shown } from './bytePath.ts';
-import { asBuffer } from './writeTask.ts';
 
 /** A chunk to be packed: source:u32 offset:u64 (big-endian, the key) hash:32 length:u32 (little-endian). */
 export const TO_PACK_BYTES = 48;
@@ -111,7 +110,7 @@ function readFully(file: number, into: Buffer, offset: number): number {
 }
 
 /** Memory of its own, so that it can change threads without being copied. */
-function movable(bytes: Buffer): Uint8Array<ArrayBuffer> {
+export function movable(bytes: Buffer): Uint8Array<ArrayBuffer> {
   const whole = bytes.buffer.byteLength === bytes.length && bytes.buffer instanceof ArrayBuffer;
   return whole ? (bytes as Buffer<ArrayBuffer>) : Uint8Array.from(bytes);
 }

@@ -6,6 +6,7 @@ import { HASH_BYTES } from '../storage/hash.ts';
  */
 export const PIECE_BYTES = 68;
 export const PIECE_KEY_BYTES = 28;
+export const PIECE_STORED_FIELD = 28;
 
 export interface Piece {
   pack: number;
@@ -25,7 +26,7 @@ export function encodePiece(piece: Piece): Buffer {
   record.writeUInt32BE(piece.inner, 8);
   record.writeBigUInt64BE(BigInt(piece.file), 12);
   record.writeBigUInt64BE(BigInt(piece.fileOffset), 20);
-  record.writeUInt32LE(piece.stored, 28);
+  record.writeUInt32LE(piece.stored, PIECE_STORED_FIELD);
   record.writeUInt32LE(piece.length, 32);
   piece.hash.copy(record, 36);
   return record;
@@ -38,7 +39,7 @@ export function decodePiece(records: Buffer, at = 0): Piece {
     inner: records.readUInt32BE(at + 8),
     file: Number(records.readBigUInt64BE(at + 12)),
     fileOffset: Number(records.readBigUInt64BE(at + 20)),
-    stored: records.readUInt32LE(at + 28),
+    stored: records.readUInt32LE(at + PIECE_STORED_FIELD),
     length: records.readUInt32LE(at + 32),
     hash: records.subarray(at + 36, at + 36 + HASH_BYTES),
   };

@@ -2,6 +2,7 @@ import type { CheckPackArgs } from './checkPackTask.ts';
 import { checkStoredPack } from './checkPackTask.ts';
 import type { CheckArgs } from './checkTask.ts';
 import { checkContents } from './checkTask.ts';
+import { packTasks } from './cleaner.ts';
 import type { HashArgs } from './hashTask.ts';
 import { hashRanges } from './hashTask.ts';
 import type { PackArgs } from './packTask.ts';
@@ -35,5 +36,6 @@ export const tasks = {
   checkPack: (args: CheckPackArgs) => ({ result: checkStoredPack(args) }),
   checkContents: (args: CheckArgs) => ({ result: checkContents(args) }),
   writeChunks: (args: WriteArgs) => ({ result: writeChunks(args) }),
+  ...packTasks,
   writeSmall: (args: Parameters<typeof writeSmall>[0]) => ({ result: writeSmall(args) }),
 } satisfies Record<string, Task>;

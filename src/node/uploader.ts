@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { keys } from '../domain/documents.ts';
 import type { StagedList, UploadReceipt } from '../domain/operations.ts';
 import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
+import { asBuffer } from '../storage/hash.ts';
 import { newPackId } from '../storage/ids.ts';
 import { lockLost } from '../storage/lock.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
@@ -17,7 +18,6 @@ import { Throttle } from './throttle.ts';
 import { UploadJournal } from './uploadJournal.ts';
 import type { Share } from './uploadOrder.ts';
 import { cutShares, orderUpload, sortEntries } from './uploadOrder.ts';
-import { asBuffer } from './writeTask.ts';
 
 export interface UploadInput {
   node: string;

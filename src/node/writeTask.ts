@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import { damaged, openBlock } from '../storage/block.ts';
+import { asBuffer } from '../storage/hash.ts';
 import type { PackRef } from '../storage/pack.ts';
 import { packPlace, packSeal } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
@@ -86,6 +87,3 @@ class ParentsOf {
     return parents;
   }
 }
-
-/** What crossed to a thread is a plain array. */
-export const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

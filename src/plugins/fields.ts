@@ -1,9 +1,20 @@
 import { join } from 'node:path';
 import { parseDuration } from '../domain/duration.ts';
+import { parseShare, parseSize } from '../domain/size.ts';
 import type { Zod } from './module.ts';
 
 /** Kinds of fields that a configuration and the options of plugins have in common. */
 export function fields(z: Zod) {
+  /** Written as text that a parser of `domain` understands. */
+  const written = (parse: (text: string) => number, example: string) =>
+    z.string({ error: `give ${example}` }).transform((value, context) => {
+      try {
+        return parse(value);
+      } catch (error) {
+        context.addIssue((error as Error).message);
+        return z.NEVER;
+      }
+    });
   const text = z.string().min(1, 'must not be empty');
   return {
     text,
@@ -20,15 +31,13 @@ export function fields(z: Zod) {
     envName: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'give the name of an environment variable'),
     /** In ms, not below `least`. */
     duration: (least = 1) =>
-      z.string({ error: 'give a duration such as 90s, 5m, 1h or 2d' }).transform((value, context) => {
-        try {
-          const ms = parseDuration(value);
-          if (ms >= least) return ms;
-          context.addIssue(`must be at least ${least / 1000} s`);
-        } catch (error) {
-          context.addIssue((error as Error).message);
-        }
-        return z.NEVER;
-      }),
+      written(parseDuration, 'a duration such as 90s, 5m, 1h or 2d').refine(
+        (ms) => ms >= least,
+        `must be at least ${least / 1000} s`,
+      ),
+    /** As a number: 0.05. */
+    share: written(parseShare, 'a share such as 5%'),
+    /** In bytes. */
+    size: written(parseSize, 'a size such as 10GiB'),
   };
 }

@@ -1,31 +1,45 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { IndexRef, RootDocument } from '../domain/documents.ts';
+import type { IndexRef, RootDocument, SpaceUse } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, isLoss } from '../domain/errors.ts';
-import type { CleanupRequest, CleanupResult, StorageGrant } from '../domain/operations.ts';
+import type { CleanupRequest, CleanupResult, RewriteLimits, StorageGrant } from '../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../domain/retention.ts';
 import { judge } from '../domain/retention.ts';
 import { named } from './backups.ts';
 import type { LeftOut } from './garbage.ts';
 import { cleaned, needsSweep, raiseFloor } from './garbage.ts';
-import { indexesWithout } from './indexes.ts';
 import { lockLost, releaseLock } from './lock.ts';
 import { pinnedBackups } from './marks.ts';
 import type { CallOptions } from './objectStore.ts';
 import { damagedIn } from './openIndexes.ts';
-import { markPacks } from './references.ts';
+import { isWasteful } from './packUse.ts';
+import type { PackWork } from './packWork.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { commit, presentRoot, readRoot } from './roots.ts';
 import { sweep } from './sweep.ts';
+import { tidyPacks } from './tidyPacks.ts';
+
+/** What a cleanup is at: with bytes done and to be done, the latter 0 where it is not known. */
+export type CleanupStep = 'marking what is used' | 'rewriting packs' | 'deleting garbage';
 
 export interface CleanUpOptions extends CallOptions {
   retention: RetentionPolicy;
+  rewrite: RewriteLimits;
   /** For temporary files. */
   directory: string;
   /** ms since the epoch. */
   now: number;
+  work?: PackWork;
+  onProgress?: (step: CleanupStep, done: number, total: number) => void;
+  onWarning?: (message: string) => void;
+}
+
+export interface CleanUpInput {
+  grant: StorageGrant;
+  nonce: string;
+  request: CleanupRequest;
 }
 
 /** What retention, or a request by name, says of each backup; reads the marks anew. `BackupNotFound` for unknown names. */
@@ -51,56 +65,111 @@ export async function verdicts(
 }
 
 /**
- * One commit leaves out what goes and raises the floor; then garbage is deleted. A stop anywhere is finished by the next
- * cleanup, and one that finds nothing to do lists nothing. Called again after its commit it goes on from there.
+ * One commit leaves out what goes, with the packs that were rewritten, and raises the floor; then garbage is deleted. A
+ * stop anywhere is finished by the next cleanup, and one that finds nothing to do lists and reads nothing but roots and
+ * marks. Called again after its commit it goes on from there.
  */
 export async function cleanUp(
   repository: Repository,
-  input: { grant: StorageGrant; nonce: string; request: CleanupRequest },
+  input: CleanUpInput,
   options: CleanUpOptions,
 ): Promise<CleanupResult> {
   const { grant } = input;
-  let at = await presentRoot(repository, options);
-  if (at.root.epoch !== grant.epoch) throw lockLost(at.root, grant.epoch);
-  const before = await readRoot(repository, grant.root, options);
-  if (at.root.number === grant.root) at = await leaveOut(repository, at, input, options);
+  const present = await presentRoot(repository, options);
+  if (present.root.epoch !== grant.epoch) throw lockLost(present.root, grant.epoch);
+  const isCommitted = present.root.number !== grant.root;
+  const before = isCommitted ? await readRoot(repository, grant.root, options) : present;
+  const { at, space, ...rewritten } = isCommitted
+    ? { at: present, ...NOTHING }
+    : await leaveOut(repository, present, input, options);
+  const known = space === undefined ? at.root.space : space;
   const result: CleanupResult = {
     kept: at.root.backups.length,
     removedBackups: (before ?? at).root.backups.length - at.root.backups.length,
-    deleted: 0,
-    bytes: 0,
-    retained: 0,
+    ...{ deleted: 0, bytes: 0, retained: 0 },
+    ...rewritten,
+    space: known ? { used: known.used, unused: known.unused } : null,
   };
   if (at.root.holder !== null && needsSweep(at.root)) {
-    Object.assign(result, await sweep(repository, at, grant.epoch, options));
+    const onProgress = ({ bytes }: { bytes: number }): void => options.onProgress?.('deleting garbage', bytes, 0);
+    Object.assign(result, await sweep(repository, at, grant.epoch, { ...options, onProgress }));
   }
-  await releaseLock(repository, grant.epoch, `${input.nonce}-release`, { ...options, swept: true });
+  const release = { ...options, present: at, swept: true, space };
+  await releaseLock(repository, grant.epoch, `${input.nonce}-release`, release);
   return result;
 }
+
+/** What a cleanup did about packs before its commit. */
+type Tidied = Pick<CleanupResult, 'rewrittenPacks' | 'rewrittenBytes' | 'damagedPacks'> & {
+  /** Undefined when nothing was marked. */
+  space?: SpaceUse | null;
+};
+
+const NOTHING: Tidied = { rewrittenPacks: 0, rewrittenBytes: 0, damagedPacks: 0 };
 
 /** The root without what retention or the request lets go; the same where there is nothing to change. */
 async function leaveOut(
   repository: Repository,
   at: RootAt,
-  { grant, nonce, request }: { grant: StorageGrant; nonce: string; request: CleanupRequest },
+  { grant, nonce, request }: CleanUpInput,
   options: CleanUpOptions,
-): Promise<RootAt> {
+): Promise<Tidied & { at: RootAt }> {
+  const limits = { ...options.rewrite, ...request.rewrite };
   const orphans = request.orphans ?? false;
   for (;;) {
     const going = await leaving(repository, at, request, options);
-    const floorRises = raiseFloor(at.root, [], orphans) > at.root.floor;
-    const left =
-      going.size > 0
-        ? await withoutBackups(repository, at, going, grant.epoch, options)
-        : await withoutHealed(repository, at, grant.epoch, options);
-    if (going.size === 0 && !floorRises && left.indexes === undefined) return at;
+    const looks = going.size > 0 || mayWaste(at.root, limits) || isHurt(at.root);
+    const { left, ...counts } = looks
+      ? await tidied(repository, at.root, going, { epoch: grant.epoch, limits }, options)
+      : { left: {}, ...NOTHING };
+    const changes = going.size > 0 || left.indexes !== undefined || (left.damaged?.length ?? 0) > 0;
+    if (!changes && raiseFloor(at.root, [], orphans) <= at.root.floor) return { at, ...counts };
     refuseDamagedIndex(repository, at.root, left.indexes ?? at.root.indexes);
     // Marks are made without a lock: what was pinned while we looked stays, and so does what it requires.
     const again = await leaving(repository, at, request, options);
     if ([...going].some((name) => !again.has(name))) continue;
-    const outcome = await commit(repository, at, (root) => cleaned(root, { ...left, orphans }), nonce, options);
+    const leftOut = { backups: going, orphans, ...left, space: counts.space };
+    const outcome = await commit(repository, at, (root) => cleaned(root, leftOut), nonce, options);
     if (outcome.result === 'lost') throw lockLost(outcome.highest.root, grant.epoch);
-    return outcome.at;
+    return { at: outcome.at, ...counts };
+  }
+}
+
+/** Whether there may be more to gain than the last cleanup left: it left much, or something was added since. */
+function mayWaste({ space, backups, indexes }: RootDocument, limits: RewriteLimits): boolean {
+  const added = [...backups, ...indexes].some(({ epoch }) => epoch > (space?.epoch ?? 0));
+  return added || (space ? isWasteful(space, limits) : space === null);
+}
+
+/** What the root calls damaged may have been stored again since. */
+const isHurt = ({ damaged }: RootDocument): boolean => damaged.some(({ kind }) => kind !== 'manifest');
+
+async function tidied(
+  repository: Repository,
+  root: RootDocument,
+  going: ReadonlySet<string>,
+  { epoch, limits }: { epoch: number; limits: RewriteLimits },
+  options: CleanUpOptions,
+): Promise<Tidied & { left: Partial<LeftOut> }> {
+  // What a backup that is not whole needs is not known: until it goes every pack stays.
+  if (root.aside?.some(({ name }) => !going.has(name))) return { left: {}, ...NOTHING, space: null };
+  const directory = await mkdtemp(join(options.directory, 'cleanup-'));
+  try {
+    const staying = root.backups.filter(({ name }) => !going.has(name));
+    const input = { staying, epoch, limits };
+    const { rewritten, space } = await tidyPacks(repository, root, input, { ...options, directory });
+    const { left, packs, bytes, damaged } = rewritten;
+    for (const { id, why } of damaged) options.onWarning?.(`pack ${id} stays as it is: ${why}`);
+    return {
+      left: { ...left, damaged: damaged.map(({ id }) => ({ kind: 'pack', id })) },
+      ...{ rewrittenPacks: packs, rewrittenBytes: bytes, damagedPacks: damaged.length, space },
+    };
+  } catch (error) {
+    // What is lost may be a part of a tree: then it is not known what is needed, and all stays.
+    if (going.size === 0 && isLoss(error)) return { left: {}, ...NOTHING, space: null };
+    throw error;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -112,52 +181,6 @@ async function leaving(
 ): Promise<ReadonlySet<string>> {
   const judged = await verdicts(repository, at, request, options);
   return new Set(judged.filter(({ keep }) => !keep).map(({ name }) => name));
-}
-
-/** What goes though no backup does: what the root calls damaged and backups have stored again since. */
-async function withoutHealed(
-  repository: Repository,
-  at: RootAt,
-  epoch: number,
-  options: CleanUpOptions,
-): Promise<LeftOut> {
-  const none: LeftOut = { backups: new Set() };
-  const damaged = damagedIn(at.root);
-  if (!at.root.damaged.some(({ kind }) => kind !== 'manifest')) return none;
-  try {
-    const left = await withoutBackups(repository, at, none.backups, epoch, options);
-    const staying = new Set(left.indexes?.map(({ id }) => id));
-    const healed = [...(left.packs ?? [])].some((id) => damaged.has(id));
-    return healed || at.root.indexes.some(({ id }) => damaged.has(id) && !staying.has(id)) ? left : none;
-  } catch (error) {
-    // What is lost may be a part of a tree: then it is not known what is needed, and all stays.
-    if (isLoss(error)) return none;
-    throw error;
-  }
-}
-
-/** What goes with these backups: packs that no other needs, and the indexes that name them. */
-async function withoutBackups(
-  repository: Repository,
-  at: RootAt,
-  going: ReadonlySet<string>,
-  epoch: number,
-  options: CleanUpOptions,
-): Promise<LeftOut> {
-  const directory = await mkdtemp(join(options.directory, 'cleanup-'));
-  try {
-    // What a backup that is not whole needs is not known: until it goes every pack stays.
-    if (at.root.aside?.some(({ name }) => !going.has(name))) return { backups: going };
-    const staying = at.root.backups.filter(({ name }) => !going.has(name));
-    const { unused, missing } = await markPacks(repository, at, staying, { ...options, directory });
-    const damaged = damagedIn(at.root);
-    // A damaged index is given up when all that is needed is named by others; until then it keeps what it named.
-    const refs = at.root.indexes.filter(({ id }) => missing > 0 || !damaged.has(id));
-    const indexes = await indexesWithout(repository, refs, unused, epoch, { ...options, damaged });
-    return { backups: going, indexes, packs: unused };
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
 }
 
 /** Which packs can go is not known where an index that may name them is lost: then nothing goes. */

@@ -1,4 +1,4 @@
-import type { IndexRef, RootDocument } from '../domain/documents.ts';
+import type { DamagedObject, IndexRef, RootDocument, SpaceUse } from '../domain/documents.ts';
 import { keys, padded } from '../domain/documents.ts';
 import { hasCode } from '../domain/errors.ts';
 import type { PackRef } from './chunkIndex.ts';
@@ -24,6 +24,10 @@ export interface LeftOut {
   packs?: Iterable<string>;
   /** Give up what died backups left, too. */
   orphans?: boolean;
+  /** What was found damaged on the way. */
+  damaged?: readonly DamagedObject[];
+  /** What the packs hold then; null: it is not known. */
+  space?: SpaceUse | null | undefined;
 }
 
 /** The root after a cleanup: without what it leaves out, and with a floor that makes garbage of it. */
@@ -41,7 +45,8 @@ export function cleaned(lockRoot: RootDocument, leftOut: LeftOut): RootDocument 
     ...next,
     backups: lockRoot.backups.filter(({ name }) => !leftOut.backups.has(name)),
     ...withoutAside(lockRoot, leftOut.backups),
-    damaged: next.damaged.filter(({ id }) => !gone.has(id)),
+    damaged: [...next.damaged.filter(({ id }) => !gone.has(id)), ...(leftOut.damaged ?? [])],
+    ...(leftOut.space === undefined ? {} : { space: leftOut.space }),
     floor: raiseFloor(lockRoot, epochs, leftOut.orphans),
     swept: lowerSwept(next.swept, epochs),
   };

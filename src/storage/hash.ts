@@ -19,10 +19,12 @@ interface StreamingHash {
   digest(): Buffer;
 }
 
+/** What came from another thread is no Buffer any more: the same memory as one. */
+export const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
 function loadNative(): Blake3 {
   const { Blake3Hasher, blake3 } = require('@napi-rs/blake-hash') as typeof import('@napi-rs/blake-hash');
-  const asBuffer = (part: Uint8Array): Buffer =>
-    Buffer.isBuffer(part) ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength);
   // A module that loads but computes nonsense must not name chunks.
   if (typeof blake3 !== 'function') throw new Error('no blake3 in @napi-rs/blake-hash');
   return {

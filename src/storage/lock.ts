@@ -1,4 +1,4 @@
-import type { Holder, LeaseDocument, RootDocument } from '../domain/documents.ts';
+import type { Holder, LeaseDocument, RootDocument, SpaceUse } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { CallOptions } from './objectStore.ts';
@@ -62,16 +62,17 @@ export async function refreshLock(
 
 /**
  * Gives the lock of this epoch back, if it is still there. `swept` says that all garbage up to the floor is gone (see
- * `sweep`). The commit takes the number for which a sleeping commit of the same attempt may still be under way.
+ * `sweep`), `space` what a marking found. The commit takes the number for which a sleeping commit of the same attempt may still be under way.
  */
 export async function releaseLock(
   repository: Repository,
   epoch: number,
   nonce: string,
-  options: CommitOptions & { swept?: boolean; present?: RootAt } = {},
+  options: CommitOptions & { swept?: boolean; space?: SpaceUse | null | undefined; present?: RootAt } = {},
 ): Promise<void> {
+  const { swept, space } = options;
   const change = (draft: RootDocument): RootDocument =>
-    released(options.swept ? { ...draft, swept: draft.floor } : draft);
+    released({ ...draft, ...(swept ? { swept: draft.floor } : {}), ...(space === undefined ? {} : { space }) });
   let at = options.present ?? (await presentRoot(repository, options));
   while (at.root.epoch === epoch && at.root.holder !== null) {
     const committed = await commit(repository, at, change, nonce, options);

@@ -1,24 +1,32 @@
 import { join } from 'node:path';
-import type { BackupEntry, ChunkAt, Manifest } from '../domain/documents.ts';
+import type { BackupEntry, ChunkAt, Manifest, RootDocument } from '../domain/documents.ts';
+import type { HomarusError } from '../domain/errors.ts';
 import { readManifest } from './backups.ts';
-import type { ChunkIndex } from './chunkIndex.ts';
-import { joinIndexes } from './chunkIndex.ts';
+import { ENTRY_BYTES, notNamed } from './chunkIndex.ts';
 import { ChunkReader } from './chunkReader.ts';
+import { type ChunkSet, ChunkSetBuilder } from './chunkSet.ts';
+import { readRange } from './footer.ts';
 import { HASH_BYTES } from './hash.ts';
+import type { IndexUnion } from './indexUnion.ts';
+import { openUnion } from './indexUnion.ts';
+import { inOrder } from './inOrder.ts';
 import type { CallOptions } from './objectStore.ts';
-import { openIndexes } from './openIndexes.ts';
+import { packPlace, readEntry } from './pack.ts';
+import { cutRanges, encodePlace, PLACE_BYTES, PLACE_KEY_BYTES } from './packRanges.ts';
+import type { PackWork } from './packWork.ts';
+import { inThisThread } from './packWork.ts';
 import { CHUNK_RECORD_BYTES } from './plan.ts';
-import { RecordSorter } from './records.ts';
+import { RecordCursor, RecordSorter } from './records.ts';
 import type { Repository } from './repository.ts';
-import type { RootAt } from './roots.ts';
-import { decodeRows, pagesOf } from './tree.ts';
+import { pagesOf } from './tree.ts';
 
-/** Which packs the backups that stay need: the marking that every cleanup begins with. */
+/** Which chunks the backups that stay need: the marking that a cleanup begins with. */
 
-export interface PackUse {
-  /** Ids of the packs that the root's indexes name and no staying backup needs. */
-  unused: Set<string>;
-  /** Chunks that staying backups need, and how many of them no index names: those backups are damaged already. */
+export interface ChunkUse {
+  union: IndexUnion;
+  /** By the number of its entry in the union. */
+  isUsed(chunk: number): boolean;
+  /** Chunks that are used, and references to chunks that no index names: those backups are damaged already. */
   chunks: number;
   missing: number;
 }
@@ -26,61 +34,123 @@ export interface PackUse {
 export interface MarkOptions extends CallOptions {
   /** For temporary files; they are removed. */
   directory: string;
+  work?: PackWork;
+  /** Bytes of tree pages that were read, and how many there are. */
+  onProgress?: (done: number, total: number) => void;
+  /** So many chunks are marked at once, in 9 bytes of memory each; if there are more, all pages are read again. */
+  atOnce?: number;
 }
 
-const PAGES_AT_ONCE = 8;
+const AT_ONCE = 16 * 1024 * 1024;
+const MANIFESTS_AT_ONCE = 8;
+const RANGES_AT_ONCE = 4;
 const SORT_BYTES = 16 * 1024 * 1024;
 
 /**
- * Reads the manifests that stay, each of their tree pages once, and joins the chunks that they name with the indexes.
- * Memory grows with the number of packs, not of chunks. A page that cannot be read ends it: what it names is not known.
+ * Reads the manifests that stay and each of their tree pages once, in the order in which they stand in packs, and marks
+ * the chunks that they name. A page that cannot be read ends it: what it names is not known. Of a chunk that stands in
+ * several packs one copy counts, so two packs that hold each other's are not both dropped; it is not in a damaged pack if
+ * there is another.
  */
-export async function markPacks(
+export async function markChunks(
   repository: Repository,
-  { root }: RootAt,
+  root: RootDocument,
   staying: readonly BackupEntry[],
   options: MarkOptions,
-): Promise<PackUse> {
-  const indexes = await openIndexes(repository, root, options);
-  const reader = new ChunkReader(repository, indexes);
-  const pages = sorterOf(options, 'pages', CHUNK_RECORD_BYTES);
-  const needed = sorterOf(options, 'needed', HASH_BYTES);
+): Promise<ChunkUse> {
+  const { atOnce = AT_ONCE } = options;
+  const union = await openUnion(repository, root, options);
+  const named = sorterOf(options, 'named', CHUNK_RECORD_BYTES, HASH_BYTES);
+  const pages = sorterOf(options, 'pages', CHUNK_RECORD_BYTES, HASH_BYTES);
+  const places = sorterOf(options, 'places', PLACE_BYTES, PLACE_KEY_BYTES);
   try {
-    for (const entry of staying) {
-      for await (const chunk of directChunks(reader, await readManifest(repository, entry, options), options)) {
-        if (chunk.page) pages.add(recordOf(chunk));
-        needed.add(Buffer.from(chunk.chunk, 'hex'));
+    const reader = new ChunkReader(repository, union.indexes);
+    const manifests = inOrder(MANIFESTS_AT_ONCE, staying, (entry) => readManifest(repository, entry, options));
+    for await (const manifest of manifests) {
+      for await (const chunk of directChunks(reader, manifest, options)) {
+        const record = recordOf(chunk);
+        if (chunk.page) pages.add(record);
+        named.add(record);
       }
     }
-    for await (const page of readPages(reader, pages.sorted(), options)) {
-      for (const { chunks } of decodeRows(page)) {
-        if (!chunks) continue;
-        for (let at = 0; at < chunks.length; at += CHUNK_RECORD_BYTES) needed.add(chunks.subarray(at, at + HASH_BYTES));
-      }
+    const use = { chunks: 0, missing: 0 };
+    const sets: ChunkSet[] = [];
+    for (let first = 0; first === 0 || first < union.mostEntries; first += atOnce) {
+      const set = await setOf(union, first, atOnce, first === 0 ? { pages, places } : undefined, options);
+      const marked = await markAll(repository, union, set, { named, places, first: first === 0 }, options);
+      use.missing += marked;
+      use.chunks += set.usedCount;
+      sets.push(set.withoutPrefixes());
     }
-    return await joinPacks(needed.sorted(), indexes, options);
+    return { union, isUsed: (chunk) => sets[Math.floor(chunk / atOnce)]?.has(chunk) ?? false, ...use };
   } finally {
-    pages.close();
-    needed.close();
+    for (const sorter of [named, pages, places]) sorter.close();
   }
 }
 
-async function joinPacks(needed: Iterable<Buffer>, indexes: ChunkIndex[], options: CallOptions): Promise<PackUse> {
-  const use: PackUse = { unused: new Set(), chunks: 0, missing: 0 };
-  for (const { packs } of indexes) for (const { id } of packs) use.unused.add(id);
-  for await (const { record, location } of joinIndexes(needed, HASH_BYTES, indexes, options)) {
-    use.chunks++;
-    // One pack counts where several hold the chunk, so two that hold each other's copies are not both dropped.
-    if (location) use.unused.delete(location.pack.id);
-    else use.missing++;
-    if (!location?.damaged) continue;
-    // What is left of a damaged pack stays, and so does every copy.
-    for (const index of indexes) {
-      const copy = await index.find(record, options);
-      if (copy) use.unused.delete(copy.pack.id);
+/** The chunks of the union from number `first` on; with `find` also the places of all pages. */
+async function setOf(
+  union: IndexUnion,
+  first: number,
+  atOnce: number,
+  find: { pages: RecordSorter; places: RecordSorter } | undefined,
+  options: CallOptions,
+): Promise<ChunkSet> {
+  const builder = new ChunkSetBuilder(Math.min(atOnce, union.mostEntries - first), first);
+  const cursor = new RecordCursor(find ? find.pages.sorted() : [], CHUNK_RECORD_BYTES);
+  let page = await cursor.peek();
+  let number = 0;
+  for await (const batch of union.entries()) {
+    options.signal?.throwIfAborted();
+    for (let at = 0; at < batch.length; at += ENTRY_BYTES, number++) {
+      if (number >= first && number < first + atOnce) builder.add(batch, at);
+      if (page === undefined) continue;
+      const order = page.compare(batch, at, at + HASH_BYTES, 0, HASH_BYTES);
+      if (order > 0) continue;
+      if (order < 0) throw lostPage(union, page);
+      const { pack, ...place } = readEntry(batch, at);
+      find?.places.add(encodePlace(pack, { ...place, hash: page }));
+      await cursor.next();
+      page = await cursor.peek();
     }
   }
-  return use;
+  if (page !== undefined) throw lostPage(union, page);
+  return builder.finish();
+}
+
+/** How many references are to chunks that are not in the set. */
+async function markAll(
+  repository: Repository,
+  union: IndexUnion,
+  set: ChunkSet,
+  { named, places, first }: { named: RecordSorter; places: RecordSorter; first: boolean },
+  options: MarkOptions,
+): Promise<number> {
+  let missing = 0;
+  const count = (all: number, known: number): void => {
+    missing += (first ? all : 0) - known;
+  };
+  for (const batch of named.sorted()) {
+    for (let at = 0; at < batch.length; at += CHUNK_RECORD_BYTES) count(1, set.mark(batch, at) ? 1 : 0);
+  }
+  const { work = inThisThread, onProgress } = options;
+  let total = 0;
+  for (const { length } of cutRanges(places.sorted(), union.packs)) total += length;
+  let done = 0;
+  const ranges = inOrder(RANGES_AT_ONCE, cutRanges(places.sorted(), union.packs), async (range) => {
+    const { pack, start, length, records } = range;
+    const stored = await readRange(repository, packPlace(pack.id), start, length, options);
+    const { sealing } = repository;
+    const marked = await work.markPages({ sealing, pack, stored, start, places: records, set: set.memory });
+    return { ...marked, length };
+  });
+  for await (const { named: all, known, length } of ranges) {
+    options.signal?.throwIfAborted();
+    count(all, known);
+    done += length;
+    onProgress?.(done, total);
+  }
+  return missing;
 }
 
 /** What a manifest names itself: streams, the pages of its trees, and the lists of pages that stand in chunks. */
@@ -96,30 +166,6 @@ async function* directChunks(
   }
 }
 
-/** A few pages are under way at once; each is handed on as soon as it is its turn. */
-async function* readPages(
-  reader: ChunkReader,
-  records: Iterable<Buffer>,
-  options: CallOptions,
-): AsyncGenerator<Buffer> {
-  const reading: Promise<Buffer>[] = [];
-  try {
-    for (const batch of records) {
-      for (let at = 0; at < batch.length; at += CHUNK_RECORD_BYTES) {
-        const hash = Buffer.from(batch.subarray(at, at + HASH_BYTES));
-        const page = reader.read(hash, batch.readUInt32LE(at + HASH_BYTES), options.signal);
-        // Its failure is told when it is its turn.
-        page.catch(() => undefined);
-        reading.push(page);
-        if (reading.length === PAGES_AT_ONCE) yield await (reading.shift() as Promise<Buffer>);
-      }
-    }
-    while (reading.length > 0) yield await (reading.shift() as Promise<Buffer>);
-  } finally {
-    await Promise.allSettled(reading);
-  }
-}
-
 function recordOf({ chunk, length }: ChunkAt): Buffer {
   const record = Buffer.alloc(CHUNK_RECORD_BYTES);
   record.write(chunk, 'hex');
@@ -127,11 +173,11 @@ function recordOf({ chunk, length }: ChunkAt): Buffer {
   return record;
 }
 
-const sorterOf = (options: MarkOptions, name: string, recordBytes: number): RecordSorter =>
+const lostPage = ({ indexes, description }: IndexUnion, page: Buffer): HomarusError =>
+  notNamed(indexes, `tree page ${page.toString('hex', 0, HASH_BYTES)}: what it needs is not known`, description);
+
+const sorterOf = (options: MarkOptions, name: string, recordBytes: number, keyBytes: number): RecordSorter =>
   new RecordSorter({
     directory: join(options.directory, name),
-    recordBytes,
-    keyBytes: HASH_BYTES,
-    memoryBytes: SORT_BYTES,
-    unique: true,
+    ...{ recordBytes, keyBytes, memoryBytes: SORT_BYTES, unique: true },
   });

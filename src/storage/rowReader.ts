@@ -22,6 +22,24 @@ export function* decodeRows(page: Buffer, name = 'a page of a tree'): Generator<
   }
 }
 
+/** The lists of chunks in a page, and nothing else of it: a tenth of the work of `decodeRows`. */
+export function* chunkListsOf(page: Buffer, name = 'a page of a tree'): Generator<Buffer> {
+  const input = new Input(page, name);
+  while (input.at < page.length) {
+    input.open();
+    while (!input.ended) {
+      const key = input.number();
+      if (key !== fields.chunks * 8 + BYTES) {
+        input.skip(key);
+        continue;
+      }
+      const chunks = input.bytes();
+      if (chunks.length % CHUNK_BYTES !== 0) input.fail('a list of chunks has a wrong length');
+      yield chunks;
+    }
+  }
+}
+
 function decodeRow(input: Input, previous: string): Row {
   const row: Row = { path: '', type: 'file', size: 0, mtime: 0n, mode: 0, uid: 0, gid: 0 };
   let shared = 0;
@@ -177,12 +195,16 @@ class Input {
   /** Passes over the value of a field that is not known. */
   skip(key: number): void {
     const wireType = key % 8;
-    if (wireType === VARINT) this.big();
+    if (wireType === VARINT) this.#skipNumber();
     else if (wireType === BYTES) this.bytes();
     else if (wireType === 1 || wireType === 5) {
       this.at += wireType === 1 ? 8 : 4;
       if (this.at > this.#end) this.fail('it is cut short');
     } else this.fail('a field is of an unknown kind');
+  }
+
+  #skipNumber(): void {
+    for (let bytes = 1; this.#byte() >= 128; bytes++) if (bytes === 10) this.fail('a number is too large');
   }
 
   fail(what: string): never {

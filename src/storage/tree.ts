@@ -9,7 +9,7 @@ import { decodeRows } from './rowReader.ts';
 import type { Row } from './treeRow.ts';
 import { CHUNK_BYTES, comparePaths } from './treeRow.ts';
 
-export { decodeRows } from './rowReader.ts';
+export { chunkListsOf, decodeRows } from './rowReader.ts';
 export { encodeRow } from './rowWriter.ts';
 export { pageListContent, pageOf, TreePager } from './treePager.ts';
 export type { Row, RowType } from './treeRow.ts';

@@ -6,6 +6,7 @@ import type { TemporalTarget } from '../client/connect.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
 import { processDirectory } from '../node/identity.ts';
+import { runJob } from '../node/job.ts';
 import { loadPlugin } from '../plugins/load.ts';
 import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
@@ -41,7 +42,21 @@ export async function runCoordinator(
         }),
         ...createCoordinatorActivities({
           settings: (storage) => clusterSettings(config, storage),
-          retention: config.retention,
+          cleanUp: async ({ grant, nonce, request }, { signal, onProgress }) =>
+            runJob(
+              'cleanUp',
+              {
+                ...(await repositories.jobArgs(grant.storage, {
+                  id: grant.repository,
+                  cluster: config.cluster,
+                  signal,
+                })),
+                ...{ grant, nonce, request, directory, now: Date.now() },
+                retention: config.retention,
+                rewrite: config.cleanup,
+              },
+              { signal, onProgress, priority: config.parallelism, onWarning: (text) => log('warn', text) },
+            ),
           repository: (storage, options) => repositories.open(storage, options),
           liveness: serving.liveness,
           seen: seenByCoordinator(config),

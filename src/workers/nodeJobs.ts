@@ -1,17 +1,16 @@
 import { hostname } from 'node:os';
 import type { Committed } from '../activities/control.ts';
-import type { JobRun, NodeJobs } from '../activities/node.ts';
+import type { JobRun } from '../activities/liveness.ts';
+import type { NodeJobs } from '../activities/node.ts';
 import type { Config, NodeConfig } from '../config.ts';
 import type { AttemptId, StorageGrant } from '../domain/operations.ts';
 import { runJob } from '../node/job.ts';
-import type { RepositoryArgs } from '../node/jobs.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
 import type { OperationRef } from '../node/settings.ts';
 import { workDirectory } from '../node/workDirectory.ts';
 import type { FileSelection } from '../plugins/fileOptions.ts';
 import type { Log } from '../telemetry.ts';
 import type { Repositories } from './settings.ts';
-import { storageNamed } from './settings.ts';
 
 export interface RunningJobs extends NodeJobs {
   finish(attempt: AttemptId, committed: Committed | null): Promise<void>;
@@ -26,20 +25,8 @@ export function createNodeJobs(
   log: Log,
 ): RunningJobs {
   const { include, exclude, onUnreadable } = selection;
-  const repository = async (
-    storage: string,
-    id: string,
-    cluster: string | undefined,
-    { signal }: JobRun,
-  ): Promise<RepositoryArgs> => ({
-    storage: storageNamed(config, storage).settings,
-    cluster,
-    repository: id,
-    unlocked: await repositories.unlock(storage, signal),
-    level: config.compression.level,
-    requests: config.parallelism.requests,
-    threads: config.parallelism.threads,
-  });
+  const repository = (storage: string, id: string, cluster: string | undefined, { signal }: JobRun) =>
+    repositories.jobArgs(storage, { id, cluster, signal });
   const { nice, ionice } = config.parallelism;
   const priority = { nice, ionice };
   const attemptOf = ({ attempt, epoch }: StorageGrant): OperationRef => ({ operation: attempt.operation, epoch });

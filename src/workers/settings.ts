@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Config, NodeConfig } from '../config.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import type { ClusterSettings } from '../domain/operations.ts';
+import type { RepositoryArgs } from '../node/jobs.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
 import type { StorageSettings } from '../storage/openStore.ts';
 import { openStore } from '../storage/openStore.ts';
@@ -79,6 +80,23 @@ export class Repositories {
     });
     if (repository.unlocked) this.#unlocked.set(storage, repository.unlocked);
     return repository;
+  }
+
+  /** For who opens the repository `id` in a thread; `cluster`: it must be this cluster's, undefined: any may be read. */
+  async jobArgs(
+    storage: string,
+    { id, cluster, signal }: { id: string; cluster: string | undefined; signal: AbortSignal },
+  ): Promise<RepositoryArgs> {
+    const { compression, parallelism } = this.#config;
+    const { threads, requests } = parallelism;
+    return {
+      storage: storageNamed(this.#config, storage).settings,
+      cluster,
+      repository: id,
+      unlocked: await this.unlock(storage, signal),
+      level: compression.level,
+      ...{ threads, requests },
+    };
   }
 
   /** The keys of an encrypted repository, for who opens it in a thread. */

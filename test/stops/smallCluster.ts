@@ -19,6 +19,7 @@ import { createNodeActivities } from '../../src/activities/node.ts';
 import { NodePlugin } from '../../src/activities/plugin.ts';
 import { keys } from '../../src/domain/documents.ts';
 import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
+import { clean } from '../../src/node/cleaner.ts';
 import { finish } from '../../src/node/finish.ts';
 import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
 import type { JobContext } from '../../src/node/job.ts';
@@ -207,9 +208,11 @@ export class SmallCluster {
     // A process that is not this one: once it is stopped it does not live any more.
     const process = { pid: 2 ** 30, started: `${++this.#starts}`, host: hostname() };
     const directory = processDirectory(this.#coordinatorWork, process);
+    const rewrite = { maxUnused: 0.05, maxRepackBytes: null };
     const coordinator = createCoordinatorActivities({
       settings: () => settings,
-      retention: {},
+      cleanUp: (input) =>
+        clean(repository, { ...input, retention: {}, rewrite, directory, now: Date.now() }, contextOf()),
       repository: async () => repository,
       liveness,
       seen: new SeenRoots(join(this.#directory, 'coordinator')),

@@ -1,7 +1,11 @@
 import type { BackupEntry, Holder, IndexRef, Manifest, ManifestNode } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
-import { writeManifest } from '../../src/storage/backups.ts';
-import { writeIndex } from '../../src/storage/chunkIndex.ts';
+import type { CleanupResult } from '../../src/domain/operations.ts';
+import { readManifest, writeManifest } from '../../src/storage/backups.ts';
+import { ChunkIndex, writeIndex } from '../../src/storage/chunkIndex.ts';
+import { ChunkReader } from '../../src/storage/chunkReader.ts';
+import type { CleanUpOptions } from '../../src/storage/cleanUp.ts';
+import { cleanUp } from '../../src/storage/cleanUp.ts';
 import type { CreateOptions } from '../../src/storage/create.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { newId, newPackId } from '../../src/storage/ids.ts';
@@ -9,8 +13,8 @@ import { acquireLock, released } from '../../src/storage/lock.ts';
 import type { PackRef } from '../../src/storage/pack.ts';
 import { ENTRY_BYTES, PackBuilder } from '../../src/storage/pack.ts';
 import type { Repository } from '../../src/storage/repository.ts';
-import type { RootAt } from '../../src/storage/roots.ts';
-import { commit } from '../../src/storage/roots.ts';
+import type { CommitOptions, RootAt } from '../../src/storage/roots.ts';
+import { commit, presentRoot } from '../../src/storage/roots.ts';
 import { nameChunk } from '../../src/storage/sealing.ts';
 import { ScriptedStore } from './scripted.ts';
 
@@ -148,4 +152,33 @@ export async function givenBackup(
     if (outcome.result === 'lost') throw new Error(`${name} was lost`);
   }
   return { epoch, entry, index, packs: stored.map(({ pack }) => pack) };
+}
+
+/** A whole cleanup that removes these backups, as the activities do it. */
+export async function removeBackups(
+  repository: Repository,
+  backups: readonly string[],
+  { name, directory, ...options }: { name: string; directory: string } & Partial<CleanUpOptions & CommitOptions>,
+): Promise<CleanupResult> {
+  const holder = { ...holderOf(name), kind: 'cleanup', ttl: 0 } as const;
+  const { at, epoch } = await acquireLock(repository, holder, { ...options, nonce: `lock ${name}` });
+  const { id } = repository.parameters;
+  const grant = { attempt: holder, storage: 'main', repository: id, epoch, root: at.root.number, ttl: 0 };
+  const request = backups.length > 0 ? { backups: [...backups] } : {};
+  return cleanUp(
+    repository,
+    { grant, nonce: name, request },
+    { retention: {}, rewrite: { maxUnused: 0.05, maxRepackBytes: null }, directory, now: Date.now(), ...options },
+  );
+}
+
+/** Reads all that the listed backups name, and verifies it. */
+export async function readAll(repository: Repository): Promise<void> {
+  const { root } = await presentRoot(repository);
+  const indexes = await Promise.all(root.indexes.map((ref) => ChunkIndex.open(repository, ref)));
+  const reader = new ChunkReader(repository, indexes);
+  for (const entry of root.backups) {
+    const { streams } = await readManifest(repository, entry);
+    for (const { chunk, length } of streams.flatMap(({ chunks }) => chunks)) await reader.read(chunk, length);
+  }
 }

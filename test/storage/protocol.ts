@@ -249,7 +249,7 @@ export class Protocol {
   async #cleanUp(actor: Actor, request: { backups?: string[]; orphans?: boolean }): Promise<void> {
     const attempt = attemptOf(actor.name, 'cleanup', 1);
     const grant = await this.#acquire(actor, attempt);
-    const options = { ...this.#local, retention: {}, now: 0 };
+    const options = { ...this.#local, retention: {}, rewrite: { maxUnused: 0.05, maxRepackBytes: null }, now: 0 };
     await retried(() => cleanUp(actor.repository, { grant, nonce: `${attempt.run} commit`, request }, options));
   }
 

@@ -3,21 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ManifestNode, TreeRef } from '../../src/domain/documents.ts';
+import type { BackupEntry, ManifestNode, RootDocument, TreeRef } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
-import { readManifest } from '../../src/storage/backups.ts';
 import { ChunkIndex } from '../../src/storage/chunkIndex.ts';
-import { ChunkReader } from '../../src/storage/chunkReader.ts';
-import { cleaned, replaceIndexes } from '../../src/storage/garbage.ts';
+import { replaceIndexes } from '../../src/storage/garbage.ts';
 import { indexesWithout, mergeIndexes } from '../../src/storage/indexes.ts';
-import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
-import { markPacks } from '../../src/storage/references.ts';
+import { damagedIn } from '../../src/storage/openIndexes.ts';
+import { usePacks } from '../../src/storage/packUse.ts';
+import { markChunks } from '../../src/storage/references.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import type { RootAt } from '../../src/storage/roots.ts';
-import { commit, presentRoot } from '../../src/storage/roots.ts';
-import { sweep } from '../../src/storage/sweep.ts';
+import { presentRoot } from '../../src/storage/roots.ts';
 import { encodeRow } from '../../src/storage/tree.ts';
-import { chunkOf, givenBackup, givenIndex, givenPack, givenRepository, holderOf } from './given.ts';
+import { chunkOf, givenBackup, givenIndex, givenPack, givenRepository, readAll, removeBackups } from './given.ts';
 import type { ScriptedStore } from './scripted.ts';
 
 let store: ScriptedStore;
@@ -36,9 +34,15 @@ afterEach(() => {
 const mark = async (...names: string[]) => {
   const at = await presentRoot(repository);
   const staying = at.root.backups.filter(({ name }) => names.includes(name));
-  return markPacks(repository, at, staying, { directory });
+  return use(at.root, staying);
 };
-const lock = (operation: string) => acquireLock(repository, { ...holderOf(operation), ttl: 0 }, { nonce: operation });
+/** Ids of the packs that nothing stays in, chunks that are used, and those that are missing. */
+const use = async (root: RootDocument, staying: readonly BackupEntry[], options: { atOnce?: number } = {}) => {
+  const marked = await markChunks(repository, root, staying, { directory, ...options });
+  const packs = await usePacks(marked, { block: 64, damaged: damagedIn(root) });
+  const unused = new Set(packs.filter((pack) => pack.chunks + pack.copies === 0).map(({ pack }) => pack.id));
+  return { unused, chunks: marked.chunks, missing: marked.missing };
+};
 const at = (content: string) => ({ chunk: chunkOf(content).toString('hex'), length: content.length });
 const pageOf = (path: string, ...contents: string[]): string => {
   const chunks = contents.map((content) => {
@@ -93,7 +97,7 @@ describe('marking', () => {
 
   test('counts what no index names, and goes on', async () => {
     await givenBackup(repository, 'a', [['one']], { contents: ['one', 'never stored'] });
-    expect(await mark('a')).toMatchObject({ chunks: 2, missing: 1, unused: new Set() });
+    expect(await mark('a')).toMatchObject({ chunks: 1, missing: 1, unused: new Set() });
   });
 
   test('ends when a page cannot be read: what it names is not known', async () => {
@@ -118,12 +122,22 @@ describe('marking', () => {
     const now = await presentRoot(repository);
     const unusedWith = async (...ids: (string | undefined)[]) => {
       const damaged = ids.map((id) => ({ kind: 'pack', id: id as string }) as const);
-      const damagedAt: RootAt = { ...now, root: { ...now.root, damaged } };
-      return (await markPacks(repository, damagedAt, now.root.backups, { directory })).unused;
+      return (await use({ ...now.root, damaged }, now.root.backups)).unused;
     };
     expect(await unusedWith(a)).toEqual(new Set([a]));
     expect(await unusedWith(b)).toEqual(new Set([b]));
     expect(await unusedWith(a, b)).toEqual(new Set());
+  });
+
+  test('finds the same when there are more chunks than are marked at once', async () => {
+    const contents = Array.from({ length: 50 }, (_, number) => [`${number}`, `${number}+`]);
+    const page = pageOf('x', ...contents.flat().filter((_, number) => number % 4 === 0));
+    const nodes = nodeOf({ pages: [refOf('x', page)] });
+    await givenBackup(repository, 'a', [[page], ...contents], { contents: ['never stored', '3'], nodes });
+    const { root } = await presentRoot(repository);
+    const whole = await use(root, root.backups);
+    expect(whole).toMatchObject({ chunks: 1 + 25 + 1, missing: 1 });
+    for (const atOnce of [7, 100, 101]) expect(await use(root, root.backups, { atOnce })).toEqual(whole);
   });
 });
 
@@ -207,13 +221,8 @@ test('whatever is backed up, dropped and merged: every listed backup can be read
       }
       const { root } = await presentRoot(repository);
       const indexes = await Promise.all(root.indexes.map((ref) => ChunkIndex.open(repository, ref)));
-      const reader = new ChunkReader(repository, indexes);
-      for (const entry of root.backups) {
-        const { streams } = await readManifest(repository, entry);
-        for (const { chunk, length } of streams.flatMap(({ chunks }) => chunks)) await reader.read(chunk, length);
-      }
-      const { unused } = await markPacks(repository, await presentRoot(repository), root.backups, { directory });
-      expect(unused).toEqual(new Set());
+      await readAll(repository);
+      expect((await use(root, root.backups)).missing).toBe(0);
       expect(store.keys('manifests/')).toEqual(root.backups.map(({ name, id }) => keys.manifest(name, id)).sort());
       expect(store.keys('indexes/')).toEqual(root.indexes.map(({ id }) => keys.index(id)).sort());
       const led = new Set(indexes.flatMap(({ packs }) => packs.map(({ id }) => keys.pack(id))));
@@ -223,20 +232,12 @@ test('whatever is backed up, dropped and merged: every listed backup can be read
   );
 
   async function cleanUp(name: string, keep: readonly boolean[]): Promise<void> {
-    const { at: locked, epoch } = await lock(name);
-    const { backups, indexes: old } = locked.root;
-    const staying = backups.filter((_, place) => keep[place] ?? true);
-    const { unused } = await markPacks(repository, locked, staying, { directory });
-    const indexes = await indexesWithout(repository, old, unused, epoch);
-    const leftOut = {
-      backups: new Set(backups.filter((entry) => !staying.includes(entry)).map((entry) => entry.name)),
-      indexes,
-      packs: unused,
-    };
-    const outcome = await commit(repository, locked, (draft) => cleaned(draft, leftOut), `${name} cleaned`);
-    if (outcome.result === 'lost') throw new Error('lost');
-    await sweep(repository, outcome.at, epoch);
-    await releaseLock(repository, epoch, `${name} released`, { swept: true });
+    const { backups } = (await presentRoot(repository)).root;
+    await removeBackups(
+      repository,
+      backups.filter((_, place) => !(keep[place] ?? true)).map(({ name: one }) => one),
+      { directory, name },
+    );
   }
 });
 

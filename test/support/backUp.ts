@@ -165,7 +165,8 @@ async function cleanUpWith(repository: Repository, directory: string, request: C
   };
   const input = { grant, nonce: `${operation}-commit`, request };
   try {
-    await cleanUp(repository, input, { retention: {}, directory, now: Date.now() });
+    const rewrite = { maxUnused: 0.05, maxRepackBytes: null };
+    await cleanUp(repository, input, { retention: {}, rewrite, directory, now: Date.now() });
   } catch (error) {
     await releaseLock(repository, epoch, `${operation}-release`);
     throw error;

@@ -10,7 +10,7 @@ import { confirm } from '../ask.ts';
 import type { Spec } from '../command.ts';
 import type { Context } from '../context.ts';
 import { operate } from '../operate.ts';
-import { count, keepCount, span, storageOption, timeZone, waitOptions, yesOption } from '../options.ts';
+import { count, keepCount, share, size, span, storageOption, timeZone, waitOptions, yesOption } from '../options.ts';
 import type { Answer } from '../output.ts';
 import { counted, table } from '../terminal.ts';
 
@@ -20,17 +20,28 @@ interface Options {
   yes?: boolean;
   waitForLock?: number;
   wait: boolean;
+  maxUnused?: number;
+  maxRepackBytes?: number;
 }
 
 const units = { hourly: 'hours', daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' } as const;
 
 const dryRunOption = (): Option => new Option('--dry-run', 'only say what would be removed, and why');
-const common = (): Option[] => [dryRunOption(), storageOption(), yesOption(), ...waitOptions()];
+const common = (): Option[] => [
+  new Option('--max-unused <share>', 'rewrite packs until no more than this is unused in them, e.g. 5%').argParser(
+    share,
+  ),
+  new Option('--max-repack-bytes <size>', 'rewrite no more than this, e.g. 10GiB').argParser(size),
+  dryRunOption(),
+  storageOption(),
+  yesOption(),
+  ...waitOptions(),
+];
 
 export const cleanup: Spec<Options & RetentionPolicy & { orphans?: boolean }> = {
   usage: 'cleanup',
   summary: 'Remove what retention lets go, and everything that no backup needs',
-  details: 'An option given here takes the place of the same field of "retention" in the configuration.',
+  details: 'An option given here takes the place of the same field of "retention" or "cleanup" in the configuration.',
   options: [
     new Option('--keep-last <n>', 'keep the last n backups; "unlimited" for all').argParser(keepCount),
     ...periods.map((period) =>
@@ -86,7 +97,7 @@ export const deletion: Spec<Options, [string[]]> = {
 
 /** Judges, asks, and cleans up; a dry run only judges. */
 async function remove(context: Context, request: CleanupRequest, options: Options): Promise<Answer> {
-  const { storage, dryRun, yes, waitForLock, wait } = options;
+  const { storage, dryRun, yes, waitForLock, wait, maxUnused, maxRepackBytes } = options;
   const judged = await judgeNow(context, await context.reading(storage), request);
   const going = judged.filter((verdict) => !verdict.keep);
   const { orphans = false } = request;
@@ -113,6 +124,11 @@ async function remove(context: Context, request: CleanupRequest, options: Option
       yes,
     );
   }
+  const rewrite = {
+    ...(maxUnused !== undefined && { maxUnused }),
+    ...(maxRepackBytes !== undefined && { maxRepackBytes }),
+  };
+  if (Object.keys(rewrite).length > 0) request.rewrite = rewrite;
   if (storage !== undefined) request.storage = storage;
   if (waitForLock !== undefined) request.waitForLock = waitForLock;
   return operate(context, 'cleanup', request, { wait });
