@@ -6,6 +6,7 @@ const common = {
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', swc] },
   transformIgnorePatterns: ['/node_modules/'],
+  setupFiles: ['<rootDir>/test/support/chance.ts'],
 };
 
 /** @type {import('jest').Config} */

@@ -10,6 +10,7 @@ import { presentRoot } from '../../src/storage/roots.ts';
 import type { Order } from '../stops/preload.ts';
 import { ProcessCluster } from '../stops/processCluster.ts';
 import { holderOf } from '../storage/given.ts';
+import { chance } from '../support/chance.ts';
 
 /** Real processes that end, or sleep, at one chosen change of a file system or of the storage. */
 
@@ -157,7 +158,7 @@ test(
       const [kind, victim] = kinds[point % kinds.length]!;
       const name = `${kind} ${victim}`;
       if (!most.has(name)) most.set(name, await changesOf(kind, victim));
-      const at = 1 + Math.floor(Math.random() * most.get(name)!);
+      const at = 1 + Math.floor(chance() * most.get(name)!);
       await prepare(kind);
       const { number, backups } = (await presentRoot(stops.repository)).root;
       await stops.order(victim, { signal: 'SIGKILL', at });

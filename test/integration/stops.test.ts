@@ -10,6 +10,7 @@ import { Life, livesWatch, storeOf } from '../stops/life.ts';
 import type { Operation } from '../stops/operations.ts';
 import type { SmallCluster as Cluster, Generation, History } from '../stops/smallCluster.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
+import { chance } from '../support/chance.ts';
 
 /**
  * Every operation is stopped at every mutation of the storage and of a file system, and so is what comes after it. Here
@@ -151,7 +152,7 @@ async function faultsOf(scenario: Scenario, { point, storage, afterwards, again 
 function points(most: number, sample: number): number[] {
   const step = all ? 1 : Math.max(1, most / sample);
   const points: number[] = [];
-  for (let at = 1 + Math.random() * (step - 1); at <= most; at += step) points.push(Math.floor(at));
+  for (let at = 1 + chance() * (step - 1); at <= most; at += step) points.push(Math.floor(at));
   return points;
 }
 
@@ -181,7 +182,7 @@ test.each(Object.keys(scenarios))(
       for (const [place, at] of points(counts.all, SAMPLE).entries()) {
         for (const afterwards of eachOf(['goes on', 'begins anew'] as const, place)) {
           await attempt({ point: { at, fate: 'stop' }, storage, afterwards });
-          const again = 1 + Math.floor(Math.random() * counts.all);
+          const again = 1 + Math.floor(chance() * counts.all);
           if (place % 4 === 0) await attempt({ point: { at, fate: 'stop' }, storage, afterwards, again });
         }
       }
