@@ -22,7 +22,7 @@ export { ENTRY_BYTES } from './pack.ts';
 
 const PAGE_ENTRIES = 1260;
 /** Pages that one request reads when all are needed. */
-const PAGES_PER_READ = 64;
+export const PAGES_PER_READ = 64;
 /** Pages that are read ahead where one after another is asked for. */
 const MOST_AHEAD = 16;
 const KEPT_PAGES = 2 * MOST_AHEAD;
@@ -176,9 +176,9 @@ export class ChunkIndex {
   }
 
   /** All entries in order, page by page. */
-  async *pages(options: CallOptions = {}): AsyncGenerator<Buffer> {
-    for (let from = 0; from < this.pageCount; from += PAGES_PER_READ) {
-      yield* await this.#readPages(from, Math.min(from + PAGES_PER_READ, this.pageCount), options);
+  async *pages(options: CallOptions = {}, perRead = PAGES_PER_READ): AsyncGenerator<Buffer> {
+    for (let from = 0; from < this.pageCount; from += perRead) {
+      yield* await this.#readPages(from, Math.min(from + perRead, this.pageCount), options);
     }
   }
 

@@ -1,6 +1,6 @@
 import type { IndexRef, RootDocument } from '../domain/documents.ts';
 import type { PackRef } from './chunkIndex.ts';
-import { ChunkIndex, ENTRY_BYTES } from './chunkIndex.ts';
+import { ChunkIndex, ENTRY_BYTES, PAGES_PER_READ } from './chunkIndex.ts';
 import { HASH_BYTES } from './hash.ts';
 import type { CallOptions } from './objectStore.ts';
 import { damagedIn } from './openIndexes.ts';
@@ -72,6 +72,8 @@ export class IndexUnion {
     const sources: Batches[] = [];
     if (added) sources.push(renumbered(added.entries, this.#numbersOf(added.packs)));
     const { damaged = new Set() } = this.#options;
+    // Together no more memory than one index would take.
+    const perRead = Math.ceil(PAGES_PER_READ / Math.max(this.indexes.length, 1));
     const rankOf = (id: string, number = -1): number => {
       if (dropped?.has(number)) return 3;
       if (damaged.has(id)) return 2;
@@ -81,7 +83,8 @@ export class IndexUnion {
       for (const [place, index] of this.indexes.entries()) {
         const numbers = this.#numbers[place] as (number | undefined)[];
         const own = index.packs.map(({ id }, pack) => (rankOf(id, numbers[pack]) === rank ? numbers[pack] : undefined));
-        if (own.some((number) => number !== undefined)) sources.push(renumbered(index.pages(this.#options), own));
+        if (own.some((number) => number !== undefined))
+          sources.push(renumbered(index.pages(this.#options, perRead), own));
       }
     }
     return mergeRecords(sources, ENTRY_BYTES, HASH_BYTES, { unique: true });
