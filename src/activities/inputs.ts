@@ -38,7 +38,8 @@ const stagedList = record({ key, segments: count, records: count, hash });
 const staged = record({ key, length: count, hash });
 const totals = record({ entries: count, files: count, bytes: count });
 const snapshot = record({ node: name, chunks: stagedList, snapshot: staged, totals, skipped: count, vanished: count });
-const upload = record({ node: name, entries: stagedList, packs: staged, bytes: count, stored: count });
+const uploaded = { entries: stagedList, packs: staged, bytes: count, stored: count };
+const upload = record({ node: name, ...uploaded });
 const packs = {
   ...{ packs: count, bytes: count, readPacks: count, readBytes: count, damaged: count },
   list: orNull(stagedList),
@@ -68,7 +69,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
     snapshots: list(snapshot),
     missing: list(name),
     uploads: list(upload),
-    streams: list(record({ name: text, chunks: staged, upload: orNull(upload) })),
+    streams: list(record({ name: text, chunks: staged, upload: orNull(record(uploaded)) })),
     requires: list(backupName),
     orphans: orNull(indexRef),
     plugin: record({ name: text, version: count, data: anything }),
