@@ -17,6 +17,9 @@ import { TTL } from './smallCluster.ts';
  * that failed for what passes, or in which the processes were stopped, is.
  */
 
+/** The same when a step is done again. */
+const nonceOf = ({ run }: AttemptId, what: string): string => `${run.replaceAll('/', '-')}-${what}`;
+
 export type Operation = (cluster: SmallCluster, processes: Processes, history: History) => Promise<void>;
 
 type Step = <T>(name: string, work: () => Promise<T> | T) => Promise<T>;
@@ -59,7 +62,7 @@ async function locked(
   const attempt = await step('attempt', () => cluster.newAttempt(kind));
   const { coordinator } = processes;
   const { grant } = await step('lock', () =>
-    coordinator.acquireStorage({ attempt, storage: undefined, nonce: `${attempt.run} lock` }),
+    coordinator.acquireStorage({ attempt, storage: undefined, nonce: nonceOf(attempt, 'lock') }),
   );
   const grants = new Map<string, NodeGrant>();
   for (const id of nodes) {
@@ -74,7 +77,7 @@ async function locked(
   }
   if (committed) return;
   await step('release', () =>
-    coordinator.releaseStorage({ attempt, storage: undefined, epoch: grant.epoch, nonce: `${attempt.run} release` }),
+    coordinator.releaseStorage({ attempt, storage: undefined, epoch: grant.epoch, nonce: nonceOf(attempt, 'release') }),
   );
 }
 
@@ -99,7 +102,7 @@ export const backup =
       const commit = {
         grant,
         id: `${padded(grant.epoch)}-${Buffer.from(attempt.run).toString('hex').padStart(16, '0').slice(-16)}`,
-        nonce: `${attempt.run} commit`,
+        nonce: nonceOf(attempt, 'commit'),
         label,
         attempt: 1,
         started,
@@ -143,7 +146,7 @@ export const cleanup =
   (request: CleanupRequest): Operation =>
   (...all) =>
     locked('cleanup', [], all, async ({ attempt, grant }, step) => {
-      await step('cleanup', () => all[1].coordinator.cleanUp({ grant, nonce: `${attempt.run} commit`, request }));
+      await step('cleanup', () => all[1].coordinator.cleanUp({ grant, nonce: nonceOf(attempt, 'commit'), request }));
       return null;
     });
 
