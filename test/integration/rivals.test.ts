@@ -97,13 +97,15 @@ test(
   async () => {
     const { workflowService, options } = cluster.client;
     const worker = 'node/n2/0123abcd/4711@another-host';
-    // The least that the server lets a poll wait is some seconds.
+    const taskQueue = { name: 'homarus.east.node.n2.ctl' };
+    // The least that the server lets a poll wait is some seconds. A worker asks several times at once, so that each
+    // partition of the queue knows it.
     await cluster.client.connection.withDeadline(Date.now() + 4_000, () =>
-      workflowService.pollActivityTaskQueue({
-        namespace: options.namespace,
-        identity: worker,
-        taskQueue: { name: 'homarus.east.node.n2.ctl' },
-      }),
+      Promise.all(
+        Array.from({ length: 8 }, () =>
+          workflowService.pollActivityTaskQueue({ namespace: options.namespace, identity: worker, taskQueue }),
+        ),
+      ),
     );
     const { json } = await cluster.homarus('backup');
     const own = `/${cluster.process('n2').pid}@`;
