@@ -63,7 +63,7 @@ export function before(wall: number, span: string): number {
     .slice(1)
     .map((text) => Number(text ?? 0));
   const date = new Date(wall);
-  const shifted = Date.UTC(
+  return Date.UTC(
     date.getUTCFullYear() - years,
     date.getUTCMonth() - months,
     date.getUTCDate() - days,
@@ -72,5 +72,4 @@ export function before(wall: number, span: string): number {
     date.getUTCSeconds(),
     date.getUTCMilliseconds(),
   );
-  return shifted;
 }

@@ -58,28 +58,33 @@ export interface BackedUp {
   grant: StorageGrant;
 }
 
+/** The storage's part of the lock, for the first attempt of an operation. */
+async function locked(
+  repository: Repository,
+  operation: string,
+  kind: AttemptId['kind'],
+  since: string,
+): Promise<StorageGrant> {
+  const attempt: AttemptId = { operation, run: `${operation}/1`, kind, by: 'test', since };
+  const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
+  const { id } = repository.parameters;
+  return { attempt, storage: 'main', repository: id, epoch, root: at.root.number, ttl: 60_000 };
+}
+
 /** A whole backup as the workflow does it, in this process and without Temporal. */
 export async function backUp(repository: Repository, context: JobContext, options: BackUpOptions): Promise<BackedUp> {
   const { nodes, asNode = repository } = options;
   const operation = `backup-${++operations}`;
   const started = options.started ?? new Date().toISOString();
-  const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'backup', by: 'test', since: started };
-  const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
-  const grant: StorageGrant = {
-    attempt,
-    storage: 'main',
-    repository: repository.parameters.id,
-    epoch,
-    root: at.root.number,
-    ttl: 60_000,
-  };
+  const grant = await locked(repository, operation, 'backup', started);
+  const { epoch, root } = grant;
   const directory = join(nodes[0]!.stateDir, 'coordinator');
   mkdirSync(directory, { recursive: true });
   let committed: { backup: string; repository: string } | null = null;
   try {
     const snapshots: SnapshotReceipt[] = [];
     for (const node of nodes) {
-      const input = { operation, epoch, node, host: 'test', root: at.root.number };
+      const input = { operation, epoch, node, host: 'test', root };
       const select = { include: [], exclude: [] };
       snapshots.push(await snapshot(asNode, { ...input, select, onUnreadable: 'fail', ...options.snapshot }, context));
     }
@@ -152,23 +157,13 @@ export const cleanUpAll = (repository: Repository, directory: string): Promise<v
 
 async function cleanUpWith(repository: Repository, directory: string, request: CleanupRequest): Promise<void> {
   const operation = `cleanup-${++operations}`;
-  const since = new Date().toISOString();
-  const attempt: AttemptId = { operation, run: `${operation}/1`, kind: 'cleanup', by: 'test', since };
-  const { at, epoch } = await acquireLock(repository, { ...attempt, ttl: 60_000 }, { nonce: `${operation}-lock` });
-  const grant: StorageGrant = {
-    attempt,
-    storage: 'main',
-    repository: repository.parameters.id,
-    epoch,
-    root: at.root.number,
-    ttl: 60_000,
-  };
+  const grant = await locked(repository, operation, 'cleanup', new Date().toISOString());
   const input = { grant, nonce: `${operation}-commit`, request };
   try {
     const rewrite = { maxUnused: 0.05, maxRepackBytes: null };
     await cleanUp(repository, input, { retention: {}, rewrite, directory, now: Date.now() });
   } catch (error) {
-    await releaseLock(repository, epoch, `${operation}-release`);
+    await releaseLock(repository, grant.epoch, `${operation}-release`);
     throw error;
   }
 }
