@@ -111,12 +111,14 @@ export class Interleaving {
     });
   }
 
+  /** Waits until each one is at a call, sleeps or has ended, so that a seed says who comes first, and no disk does. */
   async #next(): Promise<Waiting | undefined> {
     for (;;) {
       const waiting = [...this.#waiting].filter(({ actor }) => actor !== this.#sleeper);
-      if (waiting.length > 0) return this.#choose(waiting);
-      // Whoever neither waits nor sleeps is at a file of his own.
-      if ([...this.#unfinished].every((actor) => actor === this.#sleeper)) return undefined;
+      const at = new Set(waiting.map(({ actor }) => actor));
+      if ([...this.#unfinished].every((actor) => actor === this.#sleeper || at.has(actor))) {
+        return waiting.length > 0 ? this.#choose(waiting) : undefined;
+      }
       await turn();
     }
   }
