@@ -29,7 +29,7 @@ const key = matching(
   'the key of a staged list',
 );
 const nonce = matching(/^[\w-]{1,100}$/, 'a nonce');
-const kind = oneOf('backup', 'restore', 'cleanup', 'lock', 'verify', 'keys');
+const kind = oneOf('backup', 'restore', 'preview', 'drill', 'cleanup', 'lock', 'verify', 'keys');
 
 const attempt = record({ operation, run: text, kind, by: text, since: text });
 const storageGrant = record({ attempt, storage: name, repository: text, epoch: count, root: count, ttl: count });
@@ -52,6 +52,16 @@ const retention = record({
   maximumBackups: optional(count),
   keepDays: optional(count),
 });
+
+const restoreWork = {
+  storageName: name,
+  repository: text,
+  backup: backupEntry,
+  from: name,
+  paths: list(text),
+  to: orNull(matching(/^\/[^\0]*$/, 'an absolute path')),
+  verifyExisting: flag,
+};
 
 /** By the name of the activity; `optional` is how JSON has what is undefined. */
 export const inputs: Readonly<Record<string, Shape>> = {
@@ -83,6 +93,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
       paths: optional(list(text)),
       to: optional(text),
       verifyExisting: optional(flag),
+      map: optional(list(record({ from: text, to: text }))),
     }),
   }),
   cleanUp: record({
@@ -108,17 +119,8 @@ export const inputs: Readonly<Record<string, Shape>> = {
   releaseNode: record({ attempt, committed: orNull(record({ repository: text, backup: documentId })) }),
   snapshotNode: record({ grant: nodeGrant, storage: storageGrant }),
   uploadNode: record({ grant: nodeGrant, storage: storageGrant, wanted: stagedList }),
-  restoreNode: record({
-    grant: nodeGrant,
-    storage: orNull(storageGrant),
-    storageName: name,
-    repository: text,
-    backup: backupEntry,
-    from: name,
-    paths: list(text),
-    to: orNull(matching(/^\/[^\0]*$/, 'an absolute path')),
-    verifyExisting: flag,
-  }),
+  restoreNode: record({ grant: nodeGrant, storage: orNull(storageGrant), ...restoreWork }),
+  previewNode: record({ operation, ...restoreWork }),
 };
 
 /** Of a plugin's activities, on a node or on a coordinator: what else they are handed is the plugin's to judge. */

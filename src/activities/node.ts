@@ -3,6 +3,7 @@ import { HomarusError } from '../domain/errors.ts';
 import type {
   NodeGrant,
   PacksReceipt,
+  RestoreForecast,
   RestoreReceipt,
   SnapshotReceipt,
   StagedList,
@@ -21,6 +22,7 @@ export interface NodeJobs {
   snapshot(work: { storage: StorageGrant }, run: JobRun): Promise<SnapshotReceipt>;
   upload(work: { storage: StorageGrant; wanted: StagedList }, run: JobRun): Promise<UploadReceipt>;
   restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
+  preview(work: RestoreWork, run: JobRun): Promise<RestoreForecast>;
   verifyPacks(work: VerifyWork, run: JobRun): Promise<PacksReceipt>;
 }
 
@@ -94,6 +96,9 @@ export function createNodeActivities(deps: NodeDeps) {
         const { grant, storage: _, ...work } = input;
         return deps.jobs.restore({ ...work, operation: grant.attempt.operation }, run);
       }),
+
+    /** Only looks, so it takes no part of the lock. */
+    previewNode: (input: RestoreWork): Promise<RestoreForecast> => watched((run) => deps.jobs.preview(input, run)),
 
     /** Reads the storage alone, so it takes no part of the lock. */
     verifyPacks: (input: VerifyWork): Promise<PacksReceipt> => watched((run) => deps.jobs.verifyPacks(input, run)),

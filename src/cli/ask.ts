@@ -2,6 +2,8 @@ import { createInterface } from 'node:readline/promises';
 import { HomarusError } from '../domain/errors.ts';
 import type { Terminal } from './terminal.ts';
 
+export const canAsk = ({ stdin, stderr }: Terminal): boolean => stdin.isTTY === true && stderr.isTTY === true;
+
 /**
  * Says what a destructive command will do and asks for a `yes`. `NotConfirmed` for any other answer, and where nobody
  * can be asked.
@@ -9,7 +11,7 @@ import type { Terminal } from './terminal.ts';
 export async function confirm(terminal: Terminal, what: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
   const { stdin, stderr } = terminal;
-  if (stdin.isTTY !== true || stderr.isTTY !== true) {
+  if (!canAsk(terminal)) {
     throw new HomarusError(
       'NotConfirmed',
       `${what}\nThis needs a "yes", and nobody can be asked here: it is no terminal`,

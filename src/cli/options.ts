@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isSpan, isTimeZone } from '../domain/calendar.ts';
 import { parseDuration } from '../domain/duration.ts';
-import type { ReadData } from '../domain/operations.ts';
+import type { ReadData, RestorePair } from '../domain/operations.ts';
 import { UNLIMITED } from '../domain/retention.ts';
 import { parseShare, parseSize } from '../domain/size.ts';
 
@@ -26,6 +26,14 @@ export const pathOption = (): Option =>
   new Option('--path <glob>', 'only what matches, and what is below it; may be repeated').argParser(collect);
 
 export const nodeOption = (): Option => new Option('--node <id>', 'only this node; may be repeated').argParser(collect);
+
+/** Of `--map`: `backupNode=node`. */
+export function pair(value: string, former: RestorePair[] = []): RestorePair[] {
+  const [, from, to] = /^([^=]+)=([^=]+)$/.exec(value) ?? [];
+  if (from === undefined || to === undefined)
+    throw new InvalidArgumentError('Give a node of the backup and a node of the cluster, e.g. old1=db1.');
+  return [...former, { from, to }];
+}
 
 /** Of an option that may be given several times, and takes one value each time. */
 export const collect = (value: string, former: string[] = []): string[] => [...former, value];

@@ -1,6 +1,7 @@
 import type { OperationStatus } from '../client/progress.ts';
-import type { BackupResult, CleanupResult, RestoreResult, VerifyResult } from '../domain/operations.ts';
+import type { BackupResult, CleanupResult, RestorePreview, RestoreResult, VerifyResult } from '../domain/operations.ts';
 import { formatBytes } from '../domain/text.ts';
+import { describePreview } from './previewText.ts';
 import { counted } from './terminal.ts';
 
 /** What people read of an operation that succeeded. */
@@ -10,6 +11,8 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
       return describeBackup(result as BackupResult);
     case 'restore':
       return describeRestore(result as RestoreResult);
+    case 'preview':
+      return describePreview(result as RestorePreview);
     case 'cleanup':
       return describeCleanup(result as CleanupResult);
     case 'verify':

@@ -10,6 +10,7 @@ import type {
   CleanupRequest,
   CleanupResult,
   LockRequest,
+  RestorePreview,
   RestoreRequest,
   RestoreResult,
   VerifyRequest,
@@ -21,6 +22,7 @@ import { operationFailure } from './failures.ts';
 export interface Operations {
   backup: { request: BackupRequest; result: BackupResult };
   restore: { request: RestoreRequest; result: RestoreResult };
+  preview: { request: RestoreRequest; result: RestorePreview };
   cleanup: { request: CleanupRequest; result: CleanupResult };
   verify: { request: VerifyRequest; result: VerifyResult };
   lock: { request: LockRequest; result: { ended: 'unlocked' | 'expired' } };
@@ -98,6 +100,7 @@ function summaryOf(name: OperationName, cluster: string, request: Operations[Ope
   const what = {
     backup: () => ('label' in request && request.label ? `"${request.label}"` : ''),
     restore: () => `of ${(request as RestoreRequest).backup}`,
+    preview: () => `of a restore of ${(request as RestoreRequest).backup}`,
     cleanup: () => ('backups' in request && request.backups ? `of ${request.backups.length} named backups` : ''),
     verify: () => ('readData' in request && request.readData ? 'with content' : ''),
     lock: () => `for ${Math.round((request as LockRequest).for / 1000)} s`,

@@ -13,7 +13,7 @@ export interface Holder {
   ttl: number;
 }
 
-export type OperationKind = 'backup' | 'restore' | 'cleanup' | 'lock' | 'verify' | 'keys';
+export type OperationKind = 'backup' | 'restore' | 'preview' | 'drill' | 'cleanup' | 'lock' | 'verify' | 'keys';
 
 export interface BackupEntry {
   name: string;

@@ -65,7 +65,12 @@ export const errorTable = {
   FileUnwritable: row(500, 20, 'never', 'Mend the rights of what the message names, then run it again.'),
   UnsafePath: row(400, 20, 'never', 'The tree names a path outside of its root; nothing was written for it.'),
   DifferentFileSystem: row(400, 20, 'never', 'Hard links need one file system: move linkDir, or exclude the mount.'),
-  NodesDoNotMatch: row(409, 21, 'never', 'Choose nodes with --node, or extract single nodes with "homarus extract".'),
+  NodesDoNotMatch: row(
+    409,
+    21,
+    'never',
+    'Say who takes whose files with --map BACKUP_NODE=NODE, or choose nodes with --node.',
+  ),
   NodeFailed: row(500, 22, 'attempt', 'The log of the worker on that node has more.'),
   PluginFailed: row(
     500,

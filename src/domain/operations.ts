@@ -35,6 +35,8 @@ export interface RestoreRequest extends OperationRequest {
   to?: string;
   /** Compare the content of files that look right, too. */
   verifyExisting?: boolean;
+  /** Which node takes the files of which node of the backup, where ids and zones do not say it, or say it wrong. */
+  map?: RestorePair[];
 }
 
 export interface CleanupRequest extends OperationRequest {
@@ -189,8 +191,12 @@ export interface PluginVersion {
 }
 
 export interface RestorePair {
+  /** Id of a node of the backup. */
   from: string;
+  /** Id of a node of the cluster. */
   to: string;
+  /** What brought them together: the same id, the same availability zone, or the request. */
+  how?: 'id' | 'az' | 'map';
 }
 
 export interface RestorePlan {
@@ -214,6 +220,50 @@ export interface RestoreReceipt {
   kept: number;
   fetchedBytes: number;
   removed: number;
+}
+
+/** Of one node, what a restore would do to it. */
+export interface RestoreForecast {
+  node: string;
+  /** All that the selection covers. */
+  files: number;
+  bytes: number;
+  /** Files that are right already. */
+  kept: number;
+  keptBytes: number;
+  /** To be read from the storage. */
+  fetchBytes: number;
+  /** Files and directories that the backup does not have. */
+  removed: number;
+  space: SpaceForecast[];
+}
+
+/** Of one file system, bytes. */
+export interface SpaceForecast {
+  /** A directory on it. */
+  path: string;
+  /** To be written, and given free by what is replaced or removed. */
+  needed: number;
+  freed: number;
+  available: number;
+}
+
+/** What a restore with the same request would do; nothing was changed, and nothing locked. */
+export interface RestorePreview {
+  backup: string;
+  pairs: RestorePair[];
+  /** Ids of nodes that a partial backup has nothing for: they would stay as they are. */
+  missing: string[];
+  nodes: RestoreForecast[];
+  files: number;
+  bytes: number;
+  kept: number;
+  fetchBytes: number;
+  removed: number;
+  /** False when a file system has no room for it: the restore would be refused before it changed anything. */
+  fits: boolean;
+  /** What the plugin says of its part. */
+  plugin?: unknown;
 }
 
 export interface BackupResult {
@@ -345,6 +395,7 @@ export type Phase =
   | 'plan'
   | 'upload'
   | 'commit'
+  | 'compare'
   | 'restore'
   | 'cleanup'
   | 'verify packs'

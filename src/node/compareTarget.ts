@@ -27,6 +27,8 @@ export interface CompareOptions {
   select: Selection;
   /** Trust no size and time. */
   verify: boolean;
+  /** Nothing may be changed, not even the mode of a directory that we cannot read. */
+  lookOnly: boolean;
   /** The row with this path, whether selected or not. */
   lookUp(path: BytePath): Promise<Row | undefined>;
   throwIfStopped(): void;
@@ -61,7 +63,7 @@ export class TargetComparison {
     this.#extras = new Extras(root.target.root, (path, directory) => {
       plan.removals.add(encodePlanned({ root: root.number, row: bareRow(path, directory) }));
     });
-    this.#walk = walkTarget(root.target.root, (found) => this.#entered(found));
+    this.#walk = walkTarget(root.target.root, (found) => this.#entered(found), !options.lookOnly);
     this.#advance();
   }
 

@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
+import type { SpaceForecast } from '../domain/operations.ts';
 
 /** What will be written to the file system of `path`, in bytes, and what will be given free there before. */
 export interface SpaceNeed {
@@ -16,15 +17,19 @@ export function freeBytes(path: string): number {
   return (process.getuid?.() === 0 ? bfree : bavail) * bsize;
 }
 
-/** `NoSpace` where it is certain that it would run full; what cannot be known (holes, compression) is not guessed. */
+/** What each file system has and needs. What cannot be known (holes, compression) is not guessed. */
+export function spaceOf(needs: readonly SpaceNeed[], free: (path: string) => number = freeBytes): SpaceForecast[] {
+  return [...Map.groupBy(needs, ({ device }) => device).values()].map((group) => {
+    const { path } = group[0] as SpaceNeed;
+    const sum = (what: 'needed' | 'freed'): number => group.reduce((all, need) => all + need[what], 0);
+    return { path, needed: sum('needed'), freed: sum('freed'), available: free(path) };
+  });
+}
+
+/** `NoSpace` where it is certain that it would run full. */
 export function checkSpace(needs: readonly SpaceNeed[], free: (path: string) => number = freeBytes): void {
-  const byDevice = Map.groupBy(needs, ({ device }) => device);
-  for (const group of byDevice.values()) {
-    const path = (group[0] as SpaceNeed).path;
-    const needed = group.reduce((sum, need) => sum + need.needed, 0);
-    const freed = group.reduce((sum, need) => sum + need.freed, 0);
-    const available = free(path);
-    if (needed - freed > available) {
+  for (const { path, needed, freed, available } of spaceOf(needs, free)) {
+    if (isTooSmall({ needed, freed, available })) {
       const given = freed > 0 ? ` and ${inBytes(freed)} that will be removed` : '';
       throw new HomarusError(
         'NoSpace',
@@ -34,6 +39,9 @@ export function checkSpace(needs: readonly SpaceNeed[], free: (path: string) => 
     }
   }
 }
+
+export const isTooSmall = ({ needed, freed, available }: Omit<SpaceForecast, 'path'>): boolean =>
+  needed - freed > available;
 
 /** `1,234 bytes`, with the unit that a person looks for. */
 export function inBytes(bytes: number): string {

@@ -11,7 +11,7 @@ import type { FinishArgs } from './finish.ts';
 import { finish } from './finish.ts';
 import type { JobContext } from './job.ts';
 import type { RestoreNodeInput } from './restoreNode.ts';
-import { restoreNode } from './restoreNode.ts';
+import { previewNode, restoreNode } from './restoreNode.ts';
 import type { SnapshotInput } from './snapshot.ts';
 import { snapshot } from './snapshot.ts';
 import type { UploadInput } from './uploader.ts';
@@ -58,6 +58,8 @@ export const jobs = {
     using(args, context, (repository) => upload(repository, args, context)),
   restore: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>
     using(args, context, (repository) => restoreNode(repository, args, context)),
+  preview: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>
+    using(args, context, (repository) => previewNode(repository, args, context)),
   extract: (args: RepositoryArgs & ExtractInput, context: JobContext) =>
     using(args, context, (repository) => extract(repository, args, context)),
   verifyPacks: (args: RepositoryArgs & VerifyPacksInput, context: JobContext) =>

@@ -55,9 +55,7 @@ export class RestoreArea {
       number,
       target: { root: toBytePath(root), temporary: toBytePath(this.#temporary) },
       device: dev,
-      own: [below, place.stateDir === undefined ? undefined : relativeBelow(place.path, place.stateDir)]
-        .filter((own) => own !== undefined)
-        .map(toBytePath),
+      own: ownBelow(place),
     };
   }
 
@@ -82,20 +80,53 @@ export class RestoreArea {
 
   /** Marks this boot of the machine; true when an earlier one was marked and not done. */
   #mark(): boolean {
-    const path = join(this.#linkDir, MARK);
-    const boot = bootId();
-    let marked: string | undefined;
-    try {
-      marked = readFileSync(path, 'utf8');
-    } catch {
-      writeFileSync(path, boot, { mode: 0o600 });
-    }
-    return marked !== undefined && marked !== boot;
+    const marked = markIn(this.#linkDir);
+    if (marked === undefined) writeFileSync(join(this.#linkDir, MARK), bootId(), { mode: 0o600 });
+    return wasCutOff(this.#linkDir);
   }
+}
+
+/** The root as a restore would find it; nothing is made. `above`: the nearest directory that is there already. */
+export function foreseenRoot(
+  number: number,
+  place: AreaPlace,
+  operation: string,
+): { root: RestoreRoot; above: string; afterCrash: boolean } {
+  let above = place.path;
+  while (lstatSync(above, { throwIfNoEntry: false }) === undefined && dirname(above) !== above) above = dirname(above);
+  const real = realpathSync(above);
+  const root = above === place.path ? real : place.path;
+  return {
+    above: real,
+    afterCrash: wasCutOff(place.linkDir),
+    root: {
+      number,
+      target: { root: toBytePath(root), temporary: toBytePath(join(place.linkDir, restoreName(operation))) },
+      device: lstatSync(real, { bigint: true }).dev,
+      own: ownBelow(place),
+    },
+  };
 }
 
 /** The directory that a restore to another place than the node's root works in. */
 export const areaOf = (directory: string): string => join(directory, '.homarus');
+
+/** What a restore noted of the boot of the machine under which it began; undefined when none is under way. */
+function markIn(linkDir: string): string | undefined {
+  try {
+    return readFileSync(join(linkDir, MARK), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+const wasCutOff = (linkDir: string): boolean => (markIn(linkDir) ?? bootId()) !== bootId();
+
+/** Our own directories below a root, relative to it. */
+const ownBelow = ({ path, linkDir, stateDir }: AreaPlace): BytePath[] =>
+  [relativeBelow(path, linkDir), stateDir === undefined ? undefined : relativeBelow(path, stateDir)]
+    .filter((own) => own !== undefined)
+    .map(toBytePath);
 
 function relativeBelow(root: string, directory: string): string | undefined {
   const path = relative(root, directory);

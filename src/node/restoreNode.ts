@@ -1,18 +1,20 @@
 import { join } from 'node:path';
-import type { ManifestNode, ManifestRoot } from '../domain/documents.ts';
+import type { ManifestNode, ManifestRoot, RootDocument } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
-import type { RestoreReceipt } from '../domain/operations.ts';
+import type { RestoreForecast, RestoreReceipt } from '../domain/operations.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
 import type { JobContext } from './job.ts';
+import type { RestoreInput } from './planRestore.ts';
+import { previewTrees } from './previewRestore.ts';
 import type { AreaPlace } from './restoreArea.ts';
 import { areaOf } from './restoreArea.ts';
 import { restoreTrees } from './restorer.ts';
 import { basesOf, compileSelection } from './select.ts';
 import type { NodeSettings } from './settings.ts';
-import { restoreName } from './workDirectory.ts';
+import { PREVIEWS, restoreName } from './workDirectory.ts';
 
 export interface RestoreSource {
   /** Name of the backup, and of the node in it. */
@@ -40,28 +42,52 @@ export async function restoreNode(
   input: RestoreNodeInput,
   context: JobContext,
 ): Promise<RestoreReceipt> {
+  return { node: input.node.id, ...(await atTrees(repository, sourceOf(input, 'work'), context, restoreTrees)) };
+}
+
+/** What `restoreNode` would do with the same input; nothing is changed. */
+export async function previewNode(
+  repository: Repository,
+  input: RestoreNodeInput,
+  context: JobContext,
+): Promise<RestoreForecast> {
+  return { node: input.node.id, ...(await atTrees(repository, sourceOf(input, PREVIEWS), context, previewTrees)) };
+}
+
+function sourceOf(input: RestoreNodeInput, below: string): TreesSource {
   const { node, to } = input;
-  const places = (source: ManifestNode): AreaPlace[] => (to === null ? placesOf(source, node) : placesIn(source, to));
-  const workDirectory = join(node.stateDir, 'work', restoreName(input.operation));
-  const exclude = to === null ? (input.exclude ?? []) : [];
-  const seen = new SeenRoots(node.stateDir);
-  const from = { ...input, exclude, workDirectory, places, seen };
-  return { node: node.id, ...(await restoreFrom(repository, from, context)) };
+  return {
+    ...input,
+    places: (source) => (to === null ? placesOf(source, node) : placesIn(source, to)),
+    workDirectory: join(node.stateDir, below, restoreName(input.operation)),
+    exclude: to === null ? (input.exclude ?? []) : [],
+    seen: new SeenRoots(node.stateDir),
+  };
 }
 
 /** The same with the places to be chosen when the backup's roots are known. */
-export async function restoreFrom(
+export const restoreFrom = (
   repository: Repository,
-  input: RestoreSource & {
-    operation: string;
-    exclude: readonly string[];
-    workDirectory: string;
-    places(source: ManifestNode): AreaPlace[];
-    /** What this machine remembers, if it does. */
-    seen?: SeenRoots;
-  },
+  input: TreesSource,
   context: JobContext,
-): Promise<Omit<RestoreReceipt, 'node'>> {
+): Promise<Omit<RestoreReceipt, 'node'>> => atTrees(repository, input, context, restoreTrees);
+
+export interface TreesSource extends RestoreSource {
+  operation: string;
+  exclude: readonly string[];
+  workDirectory: string;
+  places(source: ManifestNode): AreaPlace[];
+  /** What this machine remembers, if it does. */
+  seen?: SeenRoots;
+}
+
+/** Finds the trees of the backup, and does with them what is asked. */
+async function atTrees<T>(
+  repository: Repository,
+  input: TreesSource,
+  context: JobContext,
+  act: (repository: Repository, root: RootDocument, trees: RestoreInput, context: JobContext) => Promise<T>,
+): Promise<T> {
   const { signal } = context;
   const select = compileSelection({ include: input.paths, exclude: input.exclude });
   const at = await presentRoot(repository, { signal });
@@ -79,7 +105,7 @@ export async function restoreFrom(
         .map((place, number) => ({ ...place, tree: (source.roots[number] as ManifestRoot).tree }));
       const { operation, verifyExisting, workDirectory, requests } = input;
       const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory, requests };
-      return restoreTrees(repository, root, trees, context);
+      return act(repository, root, trees, context);
     },
     { signal },
   );

@@ -11,13 +11,14 @@ export interface Found {
 
 /**
  * What is below `root`, which comes first itself, in the order of a tree's rows. Links are not followed, and only
- * directories for which `descend` is true are entered, when the walk goes on.
+ * directories for which `descend` is true are entered, when the walk goes on. `openClosed`: a directory of ours that we may
+ * not read is made readable first.
  */
-export function* walkTarget(root: BytePath, descend: (found: Found) => boolean): Generator<Found> {
+export function* walkTarget(root: BytePath, descend: (found: Found) => boolean, openClosed: boolean): Generator<Found> {
   const levels: { directory: BytePath; names: string[]; next: number }[] = [];
   const enter = (found: Found): void => {
     if (!found.stat.isDirectory() || !descend(found)) return;
-    openUp(fileAt(root, found.path), found.stat);
+    if (openClosed) openUp(fileAt(root, found.path), found.stat);
     // As latin1, so that the order of strings is that of the bytes.
     const names = readdirSync(fileAt(root, found.path), { encoding: 'latin1' }).sort();
     levels.push({ directory: found.path, names, next: 0 });

@@ -21,6 +21,9 @@ export function isAttempt(name: string, operation?: string): boolean {
   return match !== null && (operation === undefined || match[1] === operation);
 }
 
+/** Beside `work`, which a snapshot empties: previews run without a lock. */
+export const PREVIEWS = 'previews';
+
 const RESTORE = 'restore-';
 
 /** The name of what a restore needs for its time: plan, and files on their way to their places. */

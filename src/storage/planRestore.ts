@@ -21,7 +21,11 @@ export async function planRestore(
   const backup = findBackup(root, request.backup, request);
   const manifest = await readManifest(repository, backup, options);
   const { partial = [] } = backup;
-  const pairs = matchNodes(manifest.nodes, settings.nodes, { only: request.nodes, missing: partial });
+  const pairs = matchNodes(manifest.nodes, settings.nodes, {
+    only: request.nodes,
+    missing: partial,
+    map: request.map,
+  });
   const missing = request.nodes === undefined ? partial : [];
   const { id } = repository.parameters;
   const { plugin } = manifest;

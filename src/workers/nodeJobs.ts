@@ -1,13 +1,15 @@
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Committed } from '../activities/control.ts';
 import type { JobRun } from '../activities/liveness.ts';
-import type { NodeJobs } from '../activities/node.ts';
+import type { NodeJobs, RestoreWork } from '../activities/node.ts';
 import type { Config, NodeConfig } from '../config.ts';
 import type { AttemptId, StorageGrant } from '../domain/operations.ts';
 import { runJob } from '../node/job.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
 import type { OperationRef } from '../node/settings.ts';
-import { workDirectory } from '../node/workDirectory.ts';
+import { PREVIEWS, workDirectory } from '../node/workDirectory.ts';
 import type { FileSelection } from '../plugins/fileOptions.ts';
 import type { Log } from '../telemetry.ts';
 import type { Repositories } from './settings.ts';
@@ -37,6 +39,12 @@ export function createNodeJobs(
     priority,
     onWarning: (text: string) => log('warn', text),
   });
+
+  const restoreArgs = async (work: RestoreWork, run: JobRun) => {
+    const { storageName, repository: id, backup, ...rest } = work;
+    // A backup of another cluster may be restored, too.
+    return { ...(await repository(storageName, id, undefined, run)), ...rest, node, backup: backup.name, exclude };
+  };
 
   return {
     snapshot: async ({ storage }, run) =>
@@ -71,23 +79,9 @@ export function createNodeJobs(
       );
     },
 
-    restore: async ({ operation, storageName, repository: id, backup, from, paths, to, verifyExisting }, run) =>
-      runJob(
-        'restore',
-        // A backup of another cluster may be restored, too.
-        {
-          ...(await repository(storageName, id, undefined, run)),
-          operation,
-          node,
-          backup: backup.name,
-          from,
-          paths,
-          exclude,
-          to,
-          verifyExisting,
-        },
-        watched(run),
-      ),
+    restore: async (work, run) => runJob('restore', await restoreArgs(work, run), watched(run)),
+
+    preview: async (work, run) => runJob('preview', await restoreArgs(work, run), watched(run)),
 
     verifyPacks: async ({ storageName, repository: id, ...input }, run) =>
       runJob('verifyPacks', { ...(await repository(storageName, id, config.cluster, run)), ...input }, watched(run)),
@@ -98,10 +92,11 @@ export function createNodeJobs(
 }
 
 /**
- * Makes the link directories and removes the links that a killed process left, but for those of `running`, which goes on.
+ * Makes the link directories and removes what a killed process left, but for the links of `running`, which goes on.
  * Refuses a root that is not there: an empty backup of it would be the worst of lies.
  */
 export function prepareRoots(node: NodeConfig, running: string | undefined): void {
+  rmSync(join(node.stateDir, PREVIEWS), { recursive: true, force: true });
   for (const root of node.roots) {
     const links = new LinkDirectory(node.id, root);
     links.ensureUsable();

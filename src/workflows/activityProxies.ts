@@ -41,9 +41,10 @@ export function control(
   });
 }
 
-export const verifyWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
+/** What needs no part of the lock: a node that does not take it up in time is not waited for. */
+export const onlyReading = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
   proxyActivities<NodeActivities>({
-    ...timeouts.verifyPacksOptions(lock),
+    ...timeouts.onlyReadingOptions(lock),
     taskQueue: nodeQueue(cluster, node),
     summary: node,
   });

@@ -1,3 +1,4 @@
+import type { RestoreWork } from '../activities/node.ts';
 import type { RestorePlan, RestoreRequest, RestoreResult } from '../domain/operations.ts';
 import { files } from '../plugins/files/flow.ts';
 import { flows } from '../plugins/flows.ts';
@@ -31,8 +32,22 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
   );
 }
 
+/** What a node is asked to restore. */
+export function workOf(
+  { settings, repository, backup, pairs }: RestorePlan,
+  request: RestoreRequest,
+  node: string,
+): Omit<RestoreWork, 'operation'> {
+  const { from } = pairs.find((pair) => pair.to === node)!;
+  const { paths = [], to, verifyExisting = false } = request;
+  return { storageName: settings.storage, repository, backup, from, paths, to: to ?? null, verifyExisting };
+}
+
+/** Only some nodes or paths: what belongs to the whole cluster is left alone. */
+export const isPartial = ({ paths = [], nodes }: RestoreRequest): boolean => paths.length > 0 || nodes !== undefined;
+
 /** Into another directory, files are just files; into place, they belong to the plugin that stored them. */
-function flowFor({ plugin, backup, settings }: RestorePlan, { to }: RestoreRequest): Flow {
+export function flowFor({ plugin, backup, settings }: RestorePlan, { to }: RestoreRequest): Flow {
   if (to !== undefined || plugin.name === files.name) return files;
   const flow = flows[plugin.name];
   const what = `backup ${backup.name} was made by plugin "${plugin.name}" in version ${plugin.version}`;
@@ -68,19 +83,13 @@ async function attemptRestore(
     pairs,
     data: plan.plugin.data,
     version: plan.plugin.version,
-    partial: (request.paths?.length ?? 0) > 0 || request.nodes !== undefined,
+    partial: isPartial(request),
     async restore() {
       const receipts = await operation.eachNode('restore', [...grants.keys()], (node) =>
         nodeWork(settings.cluster, node, settings.lock).restoreNode({
           grant: grants.get(node)!,
           storage: locked.storage ?? null,
-          storageName: settings.storage,
-          repository: plan.repository,
-          backup,
-          from: pairs.find((pair) => pair.to === node)!.from,
-          paths: request.paths ?? [],
-          to: request.to ?? null,
-          verifyExisting: request.verifyExisting ?? false,
+          ...workOf(plan, request, node),
         }),
       );
       for (const receipt of receipts) {

@@ -74,8 +74,8 @@ export const nodeWork = (lock: LockTimes): ActivityOptions => ({
   retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: TRIES, nonRetryableErrorTypes },
 });
 
-/** A share of a verify: a node that does not take it up in time leaves it to others. */
-export const verifyPacksOptions = (lock: LockTimes): ActivityOptions => ({
+/** A share of a verify, a preview: a node that does not take it up in time leaves it to others, or is told as down. */
+export const onlyReadingOptions = (lock: LockTimes): ActivityOptions => ({
   ...nodeWork(lock),
   scheduleToStartTimeout: 3 * NODE_ANSWERS_WITHIN,
 });

@@ -7,7 +7,7 @@ import type {
   VerifyRequest,
   VerifyResult,
 } from '../domain/operations.ts';
-import { coordinatorSteps, coordinatorWork, verifyWork } from './activityProxies.ts';
+import { coordinatorSteps, coordinatorWork, onlyReading } from './activityProxies.ts';
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { Operation } from './operation.ts';
 
@@ -65,7 +65,7 @@ async function verifyShares(
           readData: request.readData ?? null,
         };
         try {
-          receipts.push(await verifyWork(cluster, node, lock).verifyPacks(input));
+          receipts.push(await onlyReading(cluster, node, lock).verifyPacks(input));
         } catch (error) {
           if (!neverStarted(error)) throw error;
           silent.add(node);

@@ -103,6 +103,40 @@ test(
 );
 
 test(
+  'a restore is shown before it is done, node by node, and one that was given other pairs does as it was shown',
+  async () => {
+    const [n1] = prints();
+    rmSync(join(cluster.root('n1'), 'log'), { recursive: true });
+    writeFileSync(join(cluster.root('n1'), 'stray'), 'not of the backup');
+    const damaged = prints();
+    const shown = (await cluster.does('restore', '--dry-run')) as { nodes: object[] };
+    expect(shown).toMatchObject({
+      dryRun: true,
+      removed: 1,
+      fits: true,
+      pairs: [{ from: 'n1', to: 'n1', how: 'id' }, {}, {}],
+    });
+    expect(shown.nodes[0]).toMatchObject({ node: 'n1', removed: 1, space: [{ path: cluster.root('n1') }] });
+    expect(shown.nodes[1]).toMatchObject({ node: 'n2', fetchBytes: 0, removed: 0 });
+    expect(prints()).toEqual(damaged);
+    const { fetchBytes, kept } = shown as unknown as { fetchBytes: number; kept: number };
+    expect(await cluster.does('restore', '--yes')).toMatchObject({ fetchedBytes: fetchBytes, kept, removed: 1 });
+    expect(lost([n1!])).toEqual([]);
+
+    const to = join(cluster.directory, 'swapped');
+    const swapped = ['restore', '--map', 'n1=n2', '--map', 'n2=n1', '--node', 'n2', '--to', to];
+    expect(await cluster.does(...swapped, '--dry-run')).toMatchObject({
+      pairs: [{ from: 'n1', to: 'n2', how: 'map' }],
+    });
+    await cluster.does(...swapped);
+    expect(differences(n1!, fingerprint(to))).toEqual([]);
+    const refused = await cluster.homarus('restore', '--dry-run', '--map', 'n1=n2', '--map', 'n3=n2');
+    expect(refused.json.error).toMatchObject({ code: 'BadInput', message: expect.stringContaining('map: n3=n2') });
+  },
+  LONG,
+);
+
+test(
   'of two backups at once one is refused, naming the other and since when, and does nothing',
   async () => {
     const before = await listed();

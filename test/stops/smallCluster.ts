@@ -25,7 +25,7 @@ import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
 import type { JobContext } from '../../src/node/job.ts';
 import { NodeLease } from '../../src/node/lease.ts';
 import type { WorkPool } from '../../src/node/pool.ts';
-import { restoreNode } from '../../src/node/restoreNode.ts';
+import { previewNode, restoreNode } from '../../src/node/restoreNode.ts';
 import type { NodeSettings } from '../../src/node/settings.ts';
 import { snapshot } from '../../src/node/snapshot.ts';
 import { tasks } from '../../src/node/tasks.ts';
@@ -262,6 +262,7 @@ export class SmallCluster {
         );
       },
       restore: ({ backup, ...work }) => restoreNode(repository, { ...work, node, backup: backup.name }, context),
+      preview: ({ backup, ...work }) => previewNode(repository, { ...work, node, backup: backup.name }, context),
       verifyPacks: (work) => verifyPacks(repository, work, context),
     };
     const deps = { node: node.id, host: 'test', incarnation, lease, liveness };

@@ -2,12 +2,14 @@ import { Option } from 'commander';
 import { findBackup } from '../../client/reading.ts';
 import type { BackupEntry } from '../../domain/documents.ts';
 import { HomarusError } from '../../domain/errors.ts';
-import type { RestoreRequest } from '../../domain/operations.ts';
+import type { RestorePair, RestorePreview, RestoreRequest } from '../../domain/operations.ts';
 import { formatBytes } from '../../domain/text.ts';
-import { confirm } from '../ask.ts';
+import { canAsk, confirm } from '../ask.ts';
 import type { Spec } from '../command.ts';
+import type { Context } from '../context.ts';
 import { operate } from '../operate.ts';
-import { nodeOption, pathOption, storageOption, time, waitOptions, yesOption } from '../options.ts';
+import { nodeOption, pair, pathOption, storageOption, time, waitOptions, yesOption } from '../options.ts';
+import { describePreview } from '../previewText.ts';
 import { counted } from '../terminal.ts';
 
 interface Options {
@@ -17,6 +19,8 @@ interface Options {
   to?: string;
   storage?: string;
   verifyExisting?: boolean;
+  map?: RestorePair[];
+  dryRun?: boolean;
   waitForLock?: number;
   yes?: boolean;
   wait: boolean;
@@ -27,7 +31,8 @@ export const restore: Spec<Options, [string]> = {
   summary: 'Bring a backup back to the nodes of the cluster',
   details:
     'In place, unless --to names another directory: files that are right already are kept, others are replaced, and ' +
-    'what the backup does not have is removed where --path covers it. It can be stopped anywhere and run again.',
+    'what the backup does not have is removed where --path covers it. It can be stopped anywhere and run again. On a terminal ' +
+    'it shows its plan and asks first.',
   options: [
     new Option('--before <time>', 'the latest backup that finished before this time (UTC)').argParser(time),
     nodeOption(),
@@ -35,29 +40,61 @@ export const restore: Spec<Options, [string]> = {
     new Option('--to <directory>', 'another directory than the data roots, on each node'),
     storageOption(),
     new Option('--verify-existing', 'compare the content of files that look right, too'),
+    new Option(
+      '--map <backupNode=node>',
+      'this node takes the files of that node of the backup; may be repeated',
+    ).argParser(pair),
+    new Option('--dry-run', 'only show what would be done: who takes what, bytes, space'),
     yesOption(),
     ...waitOptions(),
   ],
   example: 'homarus restore latest --before 2026-11-24T03:00:00Z --node a --path "tables/**"',
   async run(context, options, backup) {
-    const { before, node, path, to, storage, verifyExisting, waitForLock, yes, wait } = options;
+    const { before, node, path, to, storage, verifyExisting, map, dryRun, waitForLock, yes, wait } = options;
     if (before !== undefined && backup !== 'latest') {
       throw new HomarusError('BadInput', `--before chooses a backup, and so does "${backup}": give one of them`);
     }
-    // What is asked about is what is restored, though a newer backup may end meanwhile.
+    // What is shown and asked about is what is restored, though a newer backup may end meanwhile.
     const reading = await context.reading(storage, { anyCluster: true });
     const entry = findBackup(reading, backup, { before, nodes: node });
-    if (to === undefined) await confirm(context.terminal, intention(entry, options), yes);
     const request: RestoreRequest = { backup: entry.name };
     if (storage !== undefined) request.storage = storage;
     if (node !== undefined) request.nodes = node;
     if (path !== undefined) request.paths = path;
     if (to !== undefined) request.to = to;
     if (verifyExisting) request.verifyExisting = true;
+    if (map !== undefined) request.map = map;
+    if (dryRun) {
+      const result = await previewOf(context, request);
+      return { result: { dryRun: true, ...result }, text: describePreview(result) };
+    }
+    if (to === undefined) {
+      if (!yes && canAsk(context.terminal)) {
+        const shown = await previewOf(context, request);
+        request.map = shown.pairs.map((pair) => ({ from: pair.from, to: pair.to }));
+        context.output.note(`${describePreview(shown)}\n`);
+      }
+      await confirm(context.terminal, intention(entry, options), yes);
+    }
     if (waitForLock !== undefined) request.waitForLock = waitForLock;
     return operate(context, 'restore', request, { wait });
   },
 };
+
+/** Asks the nodes what a restore would do. */
+async function previewOf(context: Context, request: RestoreRequest): Promise<RestorePreview> {
+  const answer = await operate(context, 'preview', request, { wait: true });
+  if (answer.exit !== undefined)
+    throw new HomarusError('Cancelled', 'the preview was left alone; nothing was restored');
+  const { operation: _, kind: __, state: ___, ...preview } = answer.result as unknown as RestorePreview & KnownOf;
+  return preview;
+}
+
+interface KnownOf {
+  operation: string;
+  kind: string;
+  state: string;
+}
 
 function intention(entry: BackupEntry, { node, path }: Options): string {
   const label = entry.label ? ` "${entry.label}"` : '';

@@ -1,0 +1,82 @@
+import { ActivityFailure, TemporalFailure, TimeoutFailure, workflowInfo } from '@temporalio/workflow';
+import { HomarusError } from '../domain/errors.ts';
+import type { RestoreForecast, RestorePlan, RestorePreview, RestoreRequest } from '../domain/operations.ts';
+import type { Flow } from '../plugins/plugin.ts';
+import { coordinatorSteps, onlyReading } from './activityProxies.ts';
+import { failure, messageOf, unwrap } from './failures.ts';
+import { Operation } from './operation.ts';
+import { pluginCalls, stepsOf } from './pluginCalls.ts';
+import { flowFor, isPartial, workOf } from './restore.ts';
+
+/**
+ * What a restore with the same request would do. It locks nothing and changes nothing, so a node may differ again when the
+ * restore comes; which backup it takes, and who takes whose files, is as it was shown when the answer's pairs are asked for.
+ */
+export async function preview(cluster: string, request: RestoreRequest): Promise<RestorePreview> {
+  const operation = new Operation('preview', cluster, request);
+  try {
+    const plan = await coordinatorSteps.planRestore({ request });
+    const { backup, pairs, missing } = plan;
+    operation.names(backup.name);
+    const flow = flowFor(plan, request);
+    const nodes = await compare(operation, plan, request);
+    const ofPlugin = await previewOf(operation, plan, request, flow);
+    operation.enter('done');
+    const sum = (count: 'files' | 'bytes' | 'kept' | 'fetchBytes' | 'removed'): number =>
+      nodes.reduce((all, node) => all + node[count], 0);
+    return {
+      ...{ backup: backup.name, pairs, missing, nodes },
+      ...{ files: sum('files'), bytes: sum('bytes'), kept: sum('kept') },
+      ...{ fetchBytes: sum('fetchBytes'), removed: sum('removed') },
+      fits: nodes.every(({ space }) => space.every(({ needed, freed, available }) => needed - freed <= available)),
+      ...(ofPlugin === undefined || ofPlugin === null ? {} : { plugin: ofPlugin }),
+    };
+  } catch (error) {
+    throw unwrap(error);
+  }
+}
+
+function compare(operation: Operation, plan: RestorePlan, request: RestoreRequest): Promise<RestoreForecast[]> {
+  const { settings, pairs } = plan;
+  const { workflowId } = workflowInfo();
+  return operation.eachNode(
+    'compare',
+    pairs.map(({ to }) => to),
+    async (node) => {
+      try {
+        const work = workOf(plan, request, node);
+        return await onlyReading(settings.cluster, node, settings.lock).previewNode({ operation: workflowId, ...work });
+      } catch (error) {
+        if (!(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
+        throw failure('NodeUnavailable', `node ${node} does not answer: no worker looks at what is there`, error);
+      }
+    },
+  );
+}
+
+/** No node is locked, so the plugin's activities on nodes are not for it. */
+async function previewOf(
+  operation: Operation,
+  plan: RestorePlan,
+  request: RestoreRequest,
+  flow: Flow,
+): Promise<unknown> {
+  if (flow.preview === undefined) return undefined;
+  const { settings, backup, pairs, missing, repository } = plan;
+  const { workflowId, runId } = workflowInfo();
+  const attempt = { operation: workflowId, run: runId, kind: operation.kind, by: request.by ?? '', since: '' };
+  const locked = { attempt, settings, storage: undefined, nodes: [] };
+  const run = pluginCalls(flow, {
+    ...{ operation, locked },
+    work: { operation: workflowId, storage: settings.storage, repository, backup },
+    onStreams: () => undefined,
+  });
+  const { data, version } = plan.plugin;
+  const steps = { ...stepsOf(flow, locked, missing), backup, pairs, data, version, partial: isPartial(request) };
+  try {
+    return await flow.preview(steps, run);
+  } catch (error) {
+    if (error instanceof TemporalFailure || error instanceof HomarusError) throw error;
+    throw failure('PluginFailed', `plugin ${flow.name}: ${messageOf(error)}`, error);
+  }
+}
