@@ -49,8 +49,8 @@ function describeRestore({ backup, pairs, missing, files, bytes, kept, fetchedBy
 }
 
 function describeCleanup(result: CleanupResult): string {
-  const { kept, removedBackups, deleted, bytes, retained, rewrittenPacks, rewrittenBytes, damagedPacks, space } =
-    result;
+  const { kept, removedBackups, deleted, bytes, retained, space, formerKeys } = result;
+  const { rewrittenPacks, rewrittenBytes, damagedPacks } = result;
   const lines = [
     `${counted(removedBackups, 'backup')} removed, ${kept} kept`,
     `${counted(deleted, 'object')} with ${formatBytes(bytes)} deleted`,
@@ -61,6 +61,13 @@ function describeCleanup(result: CleanupResult): string {
   if (damagedPacks > 0) {
     lines.push(
       `damaged, so left as they are: ${counted(damagedPacks, 'pack')}; the next backup stores again what it can`,
+    );
+  }
+  if (formerKeys) {
+    lines.push(
+      formerKeys.packs === 0
+        ? 'nothing is sealed with a former data key any more'
+        : `still sealed with a former data key: ${counted(formerKeys.packs, 'pack')} with ${formatBytes(formerKeys.bytes)}; the next cleanup goes on`,
     );
   }
   if (retained > 0) lines.push(`held back by the object lock of the storage: ${counted(retained, 'object')}`);

@@ -63,7 +63,7 @@ export const rootShape = record({
   indexes: list(indexRef),
   damaged: list(record({ kind: oneOf('pack', 'index', 'manifest'), id: text })),
   aside: optional(list(backupEntry)),
-  keys: optional(record({ generation: count, slots: list(text) })),
+  keys: optional(record({ generation: count, slots: list(text), rewriteBelow: optional(count) })),
   space: optional(orNull(record({ epoch: count, used: count, unused: count, small: count }))),
 });
 

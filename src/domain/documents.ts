@@ -97,6 +97,8 @@ export interface RootKeys {
   generation: number;
   /** Ids of the key slots. */
   slots: string[];
+  /** Packs that lower generations seal are to be rewritten; missing when there are none, or they may stay. */
+  rewriteBelow?: number;
 }
 
 export interface ChunkAt {

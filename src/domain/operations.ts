@@ -311,6 +311,8 @@ export interface CleanupResult {
   damagedPacks: number;
   /** What packs hold now: bytes that backups need, and the rest. Null where it was not looked at. */
   space: { used: number; unused: number } | null;
+  /** What former data keys still seal, though it is to be rewritten; null where nothing is to be. */
+  formerKeys: { packs: number; bytes: number } | null;
 }
 
 export interface VerifyPlan {

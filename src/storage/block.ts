@@ -125,6 +125,10 @@ function objectKey({ keys }: Sealing, place: BlockPlace, header: Buffer): Buffer
 export const sealText = ({ key, header }: ObjectSeal): string | undefined =>
   key && header.toString('hex', GENERATION_FIELD);
 
+/** The generation of the data key that sealed the object whose `sealText` this is; 0 where nothing is encrypted. */
+export const generationOf = (text: string | undefined): number =>
+  text === undefined ? 0 : Buffer.from(text.slice(0, 8), 'hex').readUInt32LE();
+
 /** The seal of the object whose `sealText` this is. */
 export function sealOfText(sealing: Sealing, place: BlockPlace, text: string | undefined): ObjectSeal {
   const header = Buffer.alloc(headerBytes(sealing));

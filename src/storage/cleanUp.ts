@@ -15,6 +15,7 @@ import type { CallOptions } from './objectStore.ts';
 import { damagedIn } from './openIndexes.ts';
 import { isWasteful } from './packUse.ts';
 import type { PackWork } from './packWork.ts';
+import { formerPacks, reencryptSome } from './reencrypt.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { commit, presentRoot, readRoot } from './roots.ts';
@@ -31,6 +32,8 @@ export interface CleanUpOptions extends CallOptions {
   directory: string;
   /** ms since the epoch. */
   now: number;
+  /** Bytes of packs that a re-encryption rewrites in one commit, if not as many as it does by itself. */
+  atOnce?: number;
   work?: PackWork;
   onProgress?: (step: CleanupStep, done: number, total: number) => void;
   onWarning?: (message: string) => void;
@@ -65,9 +68,9 @@ export async function verdicts(
 }
 
 /**
- * One commit leaves out what goes, with the packs that were rewritten, and raises the floor; then garbage is deleted. A
- * stop anywhere is finished by the next cleanup, and one that finds nothing to do lists and reads nothing but roots and
- * marks. Called again after its commit it goes on from there.
+ * One commit leaves out what goes, with the packs that were rewritten, and raises the floor; then garbage is deleted. What
+ * former data keys seal and should not follows in commits of its own. A stop anywhere is finished by the next cleanup, and
+ * one that finds nothing to do lists and reads nothing but roots and marks. Called again after its commit it goes on from there.
  */
 export async function cleanUp(
   repository: Repository,
@@ -89,14 +92,68 @@ export async function cleanUp(
     ...{ deleted: 0, bytes: 0, retained: 0 },
     ...rewritten,
     space: known ? { used: known.used, unused: known.unused } : null,
+    formerKeys: null,
   };
-  if (at.root.holder !== null && needsSweep(at.root)) {
-    const onProgress = ({ bytes }: { bytes: number }): void => options.onProgress?.('deleting garbage', bytes, 0);
-    Object.assign(result, await sweep(repository, at, grant.epoch, { ...options, onProgress }));
+  let last = at;
+  if (last.root.holder !== null) {
+    await deleteGarbage(repository, last, grant.epoch, result, options);
+    last = await reencrypt(repository, last, input, result, options);
   }
-  const release = { ...options, present: at, swept: true, space };
+  const release = { ...options, present: last, swept: true, space };
   await releaseLock(repository, grant.epoch, `${input.nonce}-release`, release);
   return result;
+}
+
+/** Adds what it deleted to `result`. */
+async function deleteGarbage(
+  repository: Repository,
+  at: RootAt,
+  epoch: number,
+  result: CleanupResult,
+  options: CleanUpOptions,
+): Promise<void> {
+  if (!needsSweep(at.root)) return;
+  const onProgress = ({ bytes }: { bytes: number }): void => options.onProgress?.('deleting garbage', bytes, 0);
+  const swept = await sweep(repository, at, epoch, { ...options, onProgress });
+  for (const count of ['deleted', 'bytes', 'retained'] as const) result[count] += swept[count];
+}
+
+/** Where the root wants it, puts what former data keys seal under the present one, as much as may still be moved. */
+async function reencrypt(
+  repository: Repository,
+  at: RootAt,
+  { grant, nonce, request }: CleanUpInput,
+  result: CleanupResult,
+  options: CleanUpOptions,
+): Promise<RootAt> {
+  if (at.root.keys?.rewriteBelow === undefined) return at;
+  const { maxRepackBytes } = { ...options.rewrite, ...request.rewrite };
+  let mostBytes = maxRepackBytes === null ? null : maxRepackBytes - result.rewrittenBytes;
+  let present = at;
+  const directory = await mkdtemp(join(options.directory, 'cleanup-'));
+  try {
+    for (;;) {
+      const input = { epoch: grant.epoch, nonce, mostBytes, atOnce: options.atOnce };
+      const done = await reencryptSome(repository, present, input, { ...options, directory });
+      if (done === undefined) break;
+      present = done.at;
+      tell(done.damaged, options);
+      if (mostBytes !== null) mostBytes -= done.oldBytes;
+      result.rewrittenPacks += done.packs;
+      result.rewrittenBytes += done.bytes;
+      result.damagedPacks += done.damaged.length;
+      await deleteGarbage(repository, present, grant.epoch, result, options);
+    }
+    const left = await formerPacks(repository, present.root, options);
+    result.formerKeys = { packs: left.length, bytes: left.reduce((all, { length }) => all + length, 0) };
+    return present;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function tell(damaged: readonly { id: string; why: string }[], options: CleanUpOptions): void {
+  for (const { id, why } of damaged) options.onWarning?.(`pack ${id} stays as it is: ${why}`);
 }
 
 /** What a cleanup did about packs before its commit. */
@@ -159,7 +216,7 @@ async function tidied(
     const input = { staying, epoch, limits };
     const { rewritten, space } = await tidyPacks(repository, root, input, { ...options, directory });
     const { left, packs, bytes, damaged } = rewritten;
-    for (const { id, why } of damaged) options.onWarning?.(`pack ${id} stays as it is: ${why}`);
+    tell(damaged, options);
     return {
       left: { ...left, damaged: damaged.map(({ id }) => ({ kind: 'pack', id })) },
       ...{ rewrittenPacks: packs, rewrittenBytes: bytes, damagedPacks: damaged.length, space },

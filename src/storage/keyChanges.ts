@@ -99,12 +99,18 @@ export async function removeSlot(repository: Repository, slot: string, options: 
   });
 }
 
-/** Begins a new generation of data keys; answers its number. What is stored stays as it is. */
-export async function rotateDataKey(repository: Repository, options: ChangeOptions): Promise<number> {
+/**
+ * Begins a new generation of data keys; answers its number. What is stored stays as it is; with `reencrypt` the root says
+ * that cleanups are to rewrite it.
+ */
+export async function rotateDataKey(
+  repository: Repository,
+  { reencrypt = false, ...options }: ChangeOptions & { reencrypt?: boolean },
+): Promise<number> {
   const { generation } = await change(repository, options, async (now) => {
     const next = now.generation + 1;
     await makeDataKey(repository, next, options);
-    return { ...now, generation: next };
+    return { ...now, generation: next, ...(reencrypt ? { rewriteBelow: next } : {}) };
   });
   return generation;
 }

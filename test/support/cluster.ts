@@ -275,9 +275,11 @@ export class TestCluster {
   /** `init` has no option for it. */
   async #createRepository(pack: { size: number; block: number }): Promise<void> {
     Object.assign(process.env, this.#env);
-    const store = await openStore(parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages.main!);
+    const { main } = parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages;
+    if (main!.type === 'files') mkdirSync(main!.path, { recursive: true });
+    const store = await openStore(main!);
     try {
-      await createRepository(store, { cluster: 'east', pack });
+      await createRepository(store, { cluster: 'east', pack, encryption: main!.encryption });
     } finally {
       await store.close();
     }

@@ -1,6 +1,8 @@
 import { Option } from 'commander';
 import type { Reading } from '../../client/reading.ts';
+import type { RootKeys } from '../../domain/documents.ts';
 import { HomarusError } from '../../domain/errors.ts';
+import type { CleanupRequest } from '../../domain/operations.ts';
 import type { ListedSlot } from '../../storage/keyChanges.ts';
 import { addSlot, listSlots, removeSlot, rotateDataKey } from '../../storage/keyChanges.ts';
 import { readSecret } from '../../storage/secret.ts';
@@ -8,7 +10,8 @@ import { seenByCoordinator } from '../../workers/settings.ts';
 import { confirm } from '../ask.ts';
 import type { Spec } from '../command.ts';
 import type { Context } from '../context.ts';
-import { storageOption, yesOption } from '../options.ts';
+import { operate } from '../operate.ts';
+import { size, storageOption, waitOptions, yesOption } from '../options.ts';
 import { secretOptions, secretSource } from '../secretOptions.ts';
 import { table } from '../terminal.ts';
 
@@ -24,11 +27,14 @@ const list: Spec<Options> = {
   async run(context, { storage }) {
     const reading = await context.reading(storage);
     const slots = await listSlots(reading.repository, reading.at);
-    const { generation } = reading.at.root.keys ?? { generation: 0 };
-    return {
-      result: { slots, generation },
-      text: `${slotTable(slots)}\nnew packs are sealed with data key ${generation}`,
-    };
+    const { generation, rewriteBelow = null } = reading.at.root.keys as RootKeys;
+    const lines = [slotTable(slots), `new packs are sealed with data key ${generation}`];
+    if (rewriteBelow !== null) {
+      lines.push(
+        `what data keys below ${rewriteBelow} seal is to be rewritten: by the next cleanup, or by "homarus key rotate --reencrypt"`,
+      );
+    }
+    return { result: { slots, generation, rewriteBelow }, text: lines.join('\n') };
   },
 };
 
@@ -73,18 +79,50 @@ const remove: Spec<Options & { yes?: boolean }, [string]> = {
   },
 };
 
-const rotate: Spec<Options> = {
+interface RotateOptions extends Options {
+  reencrypt?: boolean;
+  maxRepackBytes?: number;
+  waitForLock?: number;
+  wait: boolean;
+}
+
+const rotate: Spec<RotateOptions> = {
   usage: 'rotate',
   summary: 'Begin a new data key: what is stored from now on is sealed with it',
-  details: 'What is stored stays readable as it is; no key slot changes.',
-  options: [storageOption()],
-  example: 'homarus key rotate',
-  async run(context, { storage }) {
-    const { repository } = await changing(context, storage);
-    const generation = await rotateDataKey(repository, { by: context.who });
-    return { result: { generation }, text: `new packs are sealed with data key ${generation} from now on` };
+  details:
+    'What is stored stays readable as it is; no key slot changes. With --reencrypt it is rewritten, too, by a cleanup that ' +
+    'removes no backup. When that is stopped, the next cleanup goes on, and so does the same command: it begins no other key then.',
+  options: [
+    new Option('--reencrypt', 'also rewrite all that former data keys seal'),
+    new Option('--max-repack-bytes <size>', 'rewrite no more than this now, e.g. 10GiB').argParser(size),
+    storageOption(),
+    ...waitOptions(),
+  ],
+  example: 'homarus key rotate --reencrypt',
+  async run(context, { storage, reencrypt = false, ...options }) {
+    const { repository, at } = await changing(context, storage);
+    const unfinished = reencrypt && at.root.keys?.rewriteBelow !== undefined;
+    const generation = unfinished
+      ? (at.root.keys?.generation as number)
+      : await rotateDataKey(repository, { by: context.who, reencrypt });
+    const text = `new packs are sealed with data key ${generation} from now on`;
+    if (!reencrypt) return { result: { generation }, text };
+    context.output.note(unfinished ? `going on: packs are rewritten with data key ${generation}` : text);
+    const answer = await operate(context, 'cleanup', reencryption(storage, options), options);
+    return { ...answer, result: { generation, ...(answer.result as object) } };
   },
 };
+
+/** A cleanup that removes no backup; unlike others it moves as much as it takes. */
+function reencryption(storage: string | undefined, options: Omit<RotateOptions, 'storage'>): CleanupRequest {
+  const { maxRepackBytes = null, waitForLock } = options;
+  return {
+    backups: [],
+    rewrite: { maxRepackBytes },
+    ...(storage === undefined ? {} : { storage }),
+    ...(waitForLock === undefined ? {} : { waitForLock }),
+  };
+}
 
 export const keyCommands = {
   name: 'key',
