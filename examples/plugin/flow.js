@@ -26,4 +26,13 @@ export const flow = {
     await steps.restore();
     return { versions: steps.data.versions };
   },
+
+  // `homarus restore --check`, and a drill: the roots of activities are where the files were restored, be it elsewhere.
+  async check(steps, run) {
+    const found = await run.describe();
+    for (const { from, to } of steps.pairs) {
+      const wanted = steps.data.versions[from];
+      if (found[to] !== wanted) throw steps.failure(`node ${to} has version ${found[to]}, the backup ${wanted}`);
+    }
+  },
 };

@@ -94,6 +94,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
       to: optional(text),
       verifyExisting: optional(flag),
       map: optional(list(record({ from: text, to: text }))),
+      check: optional(flag),
     }),
   }),
   cleanUp: record({
@@ -126,7 +127,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
 /** Of a plugin's activities, on a node or on a coordinator: what else they are handed is the plugin's to judge. */
 const pluginInput = either(
   record({ work: record({ operation, storage: name, repository: text, grant: optional(storageGrant) }) }),
-  record({ grant: nodeGrant }),
+  record({ grant: nodeGrant, to: optional(matching(/^\/[^\0]*$/, 'an absolute path')) }),
 );
 
 /** The same activities, which refuse an input that is none of theirs: `BadInput` names the activity and the field. */

@@ -2,6 +2,7 @@ import type { NodeInfo } from '../domain/cluster.ts';
 import type { BackupEntry } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { NodeGrant, NodeProgress, PluginVersion, StorageGrant, StreamReceipt } from '../domain/operations.ts';
+import { rootsIn } from '../node/restoreNode.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
 import type { CoordinatorContext, NodeContext, Notes } from '../plugins/module.ts';
 import type { Place } from '../plugins/plugin.ts';
@@ -32,7 +33,12 @@ export interface PluginAnswer {
   streams: StreamReceipt[];
 }
 
-export type NodePluginActivity = (input: { grant: NodeGrant; input: unknown }) => Promise<unknown>;
+/** `to`: the directory that holds the node's roots instead of their places, where files were restored elsewhere. */
+export type NodePluginActivity = (input: {
+  grant: NodeGrant;
+  input: unknown;
+  to?: string | undefined;
+}) => Promise<unknown>;
 export type CoordinatorPluginActivity = (input: { work: PluginWork; input: unknown }) => Promise<PluginAnswer>;
 
 export const versionOf = ({ flow }: LoadedPlugin): PluginVersion => ({ name: flow.name, version: flow.version });
@@ -157,11 +163,11 @@ export class NodePlugin {
     const { plugin } = this.#deps;
     const call =
       (run: Run): NodePluginActivity =>
-      ({ grant, input }) =>
+      ({ grant, input, to }) =>
         underGrant(grant, async ({ signal }) => {
           await this.#cleaning;
           try {
-            return (await run(input, this.#context(grant.attempt.operation, signal))) ?? null;
+            return (await run(input, this.#context(grant.attempt.operation, signal, to))) ?? null;
           } catch (error) {
             throw asOurs(plugin, this.#where, error, signal);
           }
@@ -186,8 +192,9 @@ export class NodePlugin {
     return ` on node ${this.#deps.node.id}`;
   }
 
-  #context(operation: string, signal: AbortSignal): NodeContext {
+  #context(operation: string, signal: AbortSignal, to?: string): NodeContext {
     const { plugin, cluster, node, notes, log } = this.#deps;
+    const roots = to === undefined ? node.roots : rootsIn(to, node.roots);
     return {
       options: plugin.options,
       cluster,
@@ -195,7 +202,7 @@ export class NodePlugin {
       signal,
       log,
       failure: failureOf(plugin, this.#where),
-      node,
+      node: { ...node, roots },
       notes,
     };
   }

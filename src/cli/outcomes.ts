@@ -38,13 +38,15 @@ function describeBackup(result: BackupResult): string {
   return lines.join('\n');
 }
 
-function describeRestore({ backup, pairs, missing, files, bytes, kept, fetchedBytes, removed }: RestoreResult): string {
+function describeRestore(result: RestoreResult): string {
+  const { backup, pairs, missing, files, bytes, kept, fetchedBytes, removed, checked } = result;
   const lines = [
     `restored ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)} on ${counted(pairs.length, 'node')}`,
     `${counted(kept, 'file')} were right already, ${formatBytes(fetchedBytes)} were fetched, ${removed} extra removed`,
   ];
   if (missing.length > 0) lines.push(`missing in the backup, and left as they are: ${missing.join(', ')}`);
   for (const { from, to } of pairs) if (from !== to) lines.push(`node ${to} got what node ${from} had`);
+  if (checked) lines.push('the check of the plugin passed');
   return lines.join('\n');
 }
 

@@ -37,6 +37,8 @@ export interface RestoreRequest extends OperationRequest {
   verifyExisting?: boolean;
   /** Which node takes the files of which node of the backup, where ids and zones do not say it, or say it wrong. */
   map?: RestorePair[];
+  /** Let the plugin prove what was restored, before the lock is given back. */
+  check?: boolean;
 }
 
 export interface CleanupRequest extends OperationRequest {
@@ -294,6 +296,8 @@ export interface RestoreResult {
   removed: number;
   /** What the plugin says of its part. */
   plugin?: unknown;
+  /** The plugin's check was asked for, and passed. */
+  checked?: boolean;
 }
 
 export interface CleanupResult {

@@ -128,10 +128,12 @@ function placesOf(source: ManifestNode, node: RestoreNodeInput['node']): AreaPla
 
 /** In `directory` itself, or in one below it for each root where there are several. */
 export function placesIn(source: ManifestNode, directory: string): AreaPlace[] {
-  return source.roots.map(({ name }) => {
-    const path = source.roots.length === 1 ? directory : join(directory, name);
-    return { path, linkDir: areaOf(path) };
-  });
+  return rootsIn(directory, source.roots).map(({ path }) => ({ path, linkDir: areaOf(path) }));
+}
+
+/** Roots in another directory than their own: it is the only one, or holds each by its name. */
+export function rootsIn(directory: string, roots: readonly { name: string }[]): { name: string; path: string }[] {
+  return roots.map(({ name }) => ({ name, path: roots.length === 1 ? directory : join(directory, name) }));
 }
 
 function notInBackup({ backup, from }: RestoreSource, nodes: readonly ManifestNode[]): HomarusError {

@@ -66,7 +66,8 @@ export interface BackupSteps<Data> extends Steps {
   commit(what: { data: Data; requires?: readonly string[] }): Promise<void>;
 }
 
-export interface RestoreSteps<Data> extends Steps {
+/** A backup that is restored, or was. */
+interface Restored<Data> extends Steps {
   readonly backup: BackupEntry;
   /** What the backup's flow committed, and in which version of the plugin. */
   readonly data: Data;
@@ -75,8 +76,16 @@ export interface RestoreSteps<Data> extends Steps {
   readonly pairs: readonly RestorePair[];
   /** Only some nodes or paths: what belongs to the whole cluster is to be left alone. */
   readonly partial: boolean;
+}
+
+export interface RestoreSteps<Data> extends Restored<Data> {
   /** Every matched node restores its trees. */
   restore(): Promise<void>;
+}
+
+export interface CheckSteps<Data> extends Restored<Data> {
+  /** The directory that the files were restored into, on each node, where the roots of activities are then; null: in place. */
+  readonly to: string | null;
 }
 
 export interface Flow<A extends Activities = Activities, Data = unknown> {
@@ -92,8 +101,8 @@ export interface Flow<A extends Activities = Activities, Data = unknown> {
   restore(steps: RestoreSteps<Data>, run: Calls<A>): Promise<unknown>;
   /** What `restore` would do to what is no file; nothing is changed. */
   preview?(steps: Omit<RestoreSteps<Data>, 'restore'>, run: Calls<A>): Promise<unknown>;
-  /** Proves restored data, as a drill asks; rejects when something is wrong. */
-  check?(run: Calls<A>, nodes: readonly string[]): Promise<void>;
+  /** Proves what was restored, in place or elsewhere, under the same lock; rejects when something is wrong. */
+  check?(steps: CheckSteps<Data>, run: Calls<A>): Promise<void>;
   /**
    * When the flow has ended, whatever way, before the lock is given back. What it left on nodes is the business of
    * `cleanUp` in `activities.ts`: the node calls that by itself even when nobody reaches it any more.

@@ -18,6 +18,8 @@ export interface CallsOptions {
   work: PluginWork;
   /** Streams that its activities stored. */
   onStreams(streams: StreamReceipt[]): void;
+  /** The directory on each node that the files were restored into; undefined: in place. */
+  to?: string | undefined;
 }
 
 /** A flow's activities as functions: each runs where the flow declares, under the lock's grants. */
@@ -27,7 +29,15 @@ export function pluginCalls<A extends Activities>(flow: Flow<A>, options: CallsO
   const onNode = async (type: string, node: string, input: unknown): Promise<unknown> => {
     const grant = locked.nodes.find((one) => one.node === node);
     if (grant === undefined) throw failure('Internal', `plugin ${flow.name} asked node ${node}, which takes no part`);
-    return nodePlugin(settings.cluster, node, settings.lock, type)({ grant, input: input ?? null });
+    return nodePlugin(
+      settings.cluster,
+      node,
+      settings.lock,
+      type,
+    )({
+      ...{ grant, input: input ?? null },
+      ...(options.to === undefined ? {} : { to: options.to }),
+    });
   };
   const onCoordinator = async (type: string, input: unknown): Promise<unknown> => {
     operation.atPlugin(type);

@@ -5,8 +5,7 @@ import type { Flow } from '../plugins/plugin.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
 import { failure, messageOf, unwrap } from './failures.ts';
 import { Operation } from './operation.ts';
-import { pluginCalls, stepsOf } from './pluginCalls.ts';
-import { flowFor, isPartial, workOf } from './restore.ts';
+import { callsOf, flowFor, restoredOf, workOf } from './restore.ts';
 
 /**
  * What a restore with the same request would do. It locks nothing and changes nothing, so a node may differ again when the
@@ -62,19 +61,11 @@ async function previewOf(
   flow: Flow,
 ): Promise<unknown> {
   if (flow.preview === undefined) return undefined;
-  const { settings, backup, pairs, missing, repository } = plan;
   const { workflowId, runId } = workflowInfo();
   const attempt = { operation: workflowId, run: runId, kind: operation.kind, by: request.by ?? '', since: '' };
-  const locked = { attempt, settings, storage: undefined, nodes: [] };
-  const run = pluginCalls(flow, {
-    ...{ operation, locked },
-    work: { operation: workflowId, storage: settings.storage, repository, backup },
-    onStreams: () => undefined,
-  });
-  const { data, version } = plan.plugin;
-  const steps = { ...stepsOf(flow, locked, missing), backup, pairs, data, version, partial: isPartial(request) };
+  const locked = { attempt, settings: plan.settings, storage: undefined, nodes: [] };
   try {
-    return await flow.preview(steps, run);
+    return await flow.preview(restoredOf(flow, locked, plan, request), callsOf(flow, operation, locked, plan));
   } catch (error) {
     if (error instanceof TemporalFailure || error instanceof HomarusError) throw error;
     throw failure('PluginFailed', `plugin ${flow.name}: ${messageOf(error)}`, error);

@@ -2,7 +2,7 @@ import type { RestoreWork } from '../activities/node.ts';
 import type { RestorePlan, RestoreRequest, RestoreResult } from '../domain/operations.ts';
 import { files } from '../plugins/files/flow.ts';
 import { flows } from '../plugins/flows.ts';
-import type { Flow, RestoreSteps } from '../plugins/plugin.ts';
+import type { CheckSteps, Flow, RestoreSteps } from '../plugins/plugin.ts';
 import { coordinatorSteps, nodeWork } from './activityProxies.ts';
 import type { Locked } from './clusterLock.ts';
 import { failure, unwrap } from './failures.ts';
@@ -18,6 +18,7 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
   const { settings, backup, pairs } = plan;
   operation.names(backup.name);
   const flow = flowFor(plan, request);
+  const checking = request.check ? checkingFlow(plan) : undefined;
   const taking = new Set(pairs.map((pair) => pair.to));
   return operation.attempts(
     (attempt) => ({
@@ -26,9 +27,14 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
       settings,
       lockStorage: plan.lockStorage,
       nodes: () => settings.nodes.filter((node) => taking.has(node.id)),
-      plugin: () => (flow === files ? null : versionOf(flow)),
+      plugin: () => ((checking ?? flow) === files ? null : versionOf(checking ?? flow)),
     }),
-    (locked) => attemptRestore(operation, locked, plan, request, flow),
+    async (locked) => {
+      const result = await attemptRestore(operation, locked, plan, request, flow);
+      if (checking === undefined) return result;
+      await check(operation, locked, plan, request, checking);
+      return { ...result, checked: true };
+    },
   );
 }
 
@@ -47,8 +53,12 @@ export function workOf(
 export const isPartial = ({ paths = [], nodes }: RestoreRequest): boolean => paths.length > 0 || nodes !== undefined;
 
 /** Into another directory, files are just files; into place, they belong to the plugin that stored them. */
-export function flowFor({ plugin, backup, settings }: RestorePlan, { to }: RestoreRequest): Flow {
-  if (to !== undefined || plugin.name === files.name) return files;
+export function flowFor(plan: RestorePlan, { to }: RestoreRequest): Flow {
+  return to !== undefined || plan.plugin.name === files.name ? files : flowOf(plan);
+}
+
+/** Of the plugin that made the backup: ours must be the same, and not older. */
+function flowOf({ plugin, backup, settings }: RestorePlan): Flow {
   const flow = flows[plugin.name];
   const what = `backup ${backup.name} was made by plugin "${plugin.name}" in version ${plugin.version}`;
   if (flow === undefined || settings.plugin !== plugin.name) {
@@ -78,12 +88,7 @@ async function attemptRestore(
     removed: 0,
   };
   const steps: RestoreSteps<unknown> = {
-    ...stepsOf(flow, locked, missing),
-    backup,
-    pairs,
-    data: plan.plugin.data,
-    version: plan.plugin.version,
-    partial: isPartial(request),
+    ...restoredOf(flow, locked, plan, request),
     async restore() {
       const receipts = await operation.eachNode('restore', [...grants.keys()], (node) =>
         nodeWork(settings.cluster, node, settings.lock).restoreNode({
@@ -99,12 +104,50 @@ async function attemptRestore(
       }
     },
   };
-  const run = pluginCalls(flow, {
-    operation,
-    locked,
-    work: { operation: locked.attempt.operation, storage: settings.storage, repository: plan.repository, backup },
-    onStreams: () => undefined,
-  });
+  const run = callsOf(flow, operation, locked, plan);
   const answer = await runFlow(flow, run, () => flow.restore(steps, run));
   return answer === undefined || answer === null ? result : { ...result, plugin: answer };
 }
+
+/** What proves data of the backup's plugin; `BadInput` when it has nothing for that. */
+export function checkingFlow(plan: RestorePlan): Flow {
+  const flow = flowOf(plan);
+  if (flow.check !== undefined) return flow;
+  const what = `plugin "${flow.name}" has no check of its own`;
+  throw failure('BadInput', `check: ${what}; what was restored is compared with its hashes in any case`);
+}
+
+/** Runs the plugin's check of what `request` restored. A restore drill asks the same. */
+export async function check(
+  operation: Operation,
+  locked: Locked,
+  plan: RestorePlan,
+  request: RestoreRequest,
+  flow: Flow,
+): Promise<void> {
+  const steps: CheckSteps<unknown> = { ...restoredOf(flow, locked, plan, request), to: request.to ?? null };
+  const run = callsOf(flow, operation, locked, plan, request.to);
+  await runFlow(flow, run, async () => flow.check?.(steps, run));
+}
+
+/** What the steps of a restore, its preview and its check have in common. */
+export const restoredOf = (flow: Flow, locked: Locked, plan: RestorePlan, request: RestoreRequest) => ({
+  ...stepsOf(flow, locked, plan.missing),
+  backup: plan.backup,
+  pairs: plan.pairs,
+  data: plan.plugin.data,
+  version: plan.plugin.version,
+  partial: isPartial(request),
+});
+
+export const callsOf = (flow: Flow, operation: Operation, locked: Locked, plan: RestorePlan, to?: string) =>
+  pluginCalls(flow, {
+    ...{ operation, locked, to },
+    work: {
+      operation: locked.attempt.operation,
+      storage: plan.settings.storage,
+      repository: plan.repository,
+      backup: plan.backup,
+    },
+    onStreams: () => undefined,
+  });

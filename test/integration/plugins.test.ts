@@ -42,6 +42,12 @@ describe('commands', () => {
               afterSnapshot: [say('thaw $TEST_SECRET')],
               beforeRestore: [say('stop')],
               afterRestore: [{ ...say('start'), on: 'first' }],
+              check: [
+                say(
+                  'check',
+                  `echo "it is $(cat $HOMARUS_ROOT/file)"; test "$(cat $HOMARUS_ROOT/file)" = $HOMARUS_NODE`,
+                ),
+              ],
             },
           },
         };
@@ -66,6 +72,36 @@ describe('commands', () => {
       forget();
       await cluster.does('restore', 'latest', '--node', 'n1', '--to', join(cluster.directory, 'elsewhere'));
       expect(trace('n1')).toEqual([]);
+    },
+    LONG,
+  );
+
+  test(
+    'the check proves what was restored, in place or elsewhere, and fails the restore with its words',
+    async () => {
+      forget();
+      const restored = await cluster.does('restore', 'latest', '--yes', '--check');
+      expect(restored).toMatchObject({ checked: true });
+      expect([trace('n1'), trace('n2')]).toEqual([
+        ['stop', 'start', 'check'],
+        ['stop', 'check'],
+      ]);
+      forget();
+      const to = join(cluster.directory, 'drill');
+      expect(await cluster.does('restore', 'latest', '--node', 'n2', '--to', to, '--check')).toMatchObject({
+        checked: true,
+      });
+      expect([trace('n1'), trace('n2')]).toEqual([[], ['check']]);
+
+      writeFileSync(join(cluster.root('n2'), 'file'), 'not n2');
+      await cluster.does('backup', '--label', 'broken');
+      writeFileSync(join(cluster.root('n2'), 'file'), 'n2');
+      const { json } = await cluster.homarus('restore', 'latest', '--node', 'n2', '--to', to, '--check');
+      expect(json.error).toMatchObject({
+        code: 'PluginFailed',
+        message: expect.stringMatching(/commands on node n2: check: .* ended with 1; its last words:\nit is not n2/s),
+      });
+      await cluster.does('backup');
     },
     LONG,
   );
@@ -159,6 +195,8 @@ describe('a plugin from outside', () => {
       rmSync(join(cluster.root('n1'), 'ledger.pid'));
       const restored = await cluster.does('restore', 'latest', '--yes');
       expect(restored.result ?? restored).toMatchObject({ plugin: { versions: { n1: '7 of n1', n2: '7 of n2' } } });
+      const to = join(cluster.directory, 'drill');
+      expect(await cluster.does('restore', '--to', to, '--node', 'n1', '--check')).toMatchObject({ checked: true });
     },
     LONG,
   );
@@ -240,6 +278,11 @@ describe('etcd', () => {
       const restored = await cluster.does('restore', String(backup), '--yes');
       expect(restored.result ?? restored).toMatchObject({ plugin: { put: 1, deleted: 1 } });
       expect(await etcd.client.get('app/1').string()).toBe('one');
+      expect(await cluster.does('restore', String(backup), '--yes', '--check')).toMatchObject({ checked: true });
+      // Left alone, it need not be as it was: that the backup can be read is what is proven then.
+      await etcd.client.put('app/1').value('three');
+      const to = join(cluster.directory, 'elsewhere');
+      expect(await cluster.does('restore', String(backup), '--to', to, '--check')).toMatchObject({ checked: true });
     },
     LONG,
   );

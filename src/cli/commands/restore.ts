@@ -21,6 +21,7 @@ interface Options {
   verifyExisting?: boolean;
   map?: RestorePair[];
   dryRun?: boolean;
+  check?: boolean;
   waitForLock?: number;
   yes?: boolean;
   wait: boolean;
@@ -45,12 +46,13 @@ export const restore: Spec<Options, [string]> = {
       'this node takes the files of that node of the backup; may be repeated',
     ).argParser(pair),
     new Option('--dry-run', 'only show what would be done: who takes what, bytes, space'),
+    new Option('--check', 'let the plugin prove what was restored, as its configuration says'),
     yesOption(),
     ...waitOptions(),
   ],
   example: 'homarus restore latest --before 2026-11-24T03:00:00Z --node a --path "tables/**"',
   async run(context, options, backup) {
-    const { before, node, path, to, storage, verifyExisting, map, dryRun, waitForLock, yes, wait } = options;
+    const { before, node, path, to, storage, verifyExisting, map, check, dryRun, waitForLock, yes, wait } = options;
     if (before !== undefined && backup !== 'latest') {
       throw new HomarusError('BadInput', `--before chooses a backup, and so does "${backup}": give one of them`);
     }
@@ -63,6 +65,7 @@ export const restore: Spec<Options, [string]> = {
     if (path !== undefined) request.paths = path;
     if (to !== undefined) request.to = to;
     if (verifyExisting) request.verifyExisting = true;
+    if (check) request.check = true;
     if (map !== undefined) request.map = map;
     if (dryRun) {
       const result = await previewOf(context, request);

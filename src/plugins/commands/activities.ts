@@ -24,7 +24,13 @@ export const { activities, cleanUp } = defineActivities<CommandOptions>()(comman
     afterSnapshot: (_, context) => thaw(context),
     beforeRestore: (at, context) => runAll('beforeRestore', at, context),
     afterRestore: (at, context) => runAll('afterRestore', at, context),
-    check: (at, context) => runAll('check', at, context),
+    async check(at, context) {
+      if (context.options.check.length === 0) {
+        // No command is no proof.
+        throw context.failure('no check is configured', { hint: 'Name commands that prove it: plugin.options.check.' });
+      }
+      await runAll('check', at, context);
+    },
   },
   cleanUp: thaw,
 });

@@ -33,7 +33,7 @@ export const commands = defineFlow({
     await steps.restore();
     await run.afterRestore(at);
   },
-  async check(run, nodes) {
+  async check({ nodes }, run) {
     await run.check({ first: nodes[0] ?? '' });
   },
 });

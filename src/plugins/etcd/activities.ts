@@ -1,9 +1,10 @@
 import { type CoordinatorContext, defineActivities } from '../module.ts';
 import { EtcdClient } from './client.ts';
+import { inOrder } from './difference.ts';
 import { decodeKeys, encodeKeys } from './dump.ts';
 import { type EtcdData, etcd } from './flow.ts';
 import { type KeyValue, prefixRanges } from './keys.ts';
-import { memberSnapshot } from './memberSnapshot.ts';
+import { checkedSnapshot, memberSnapshot } from './memberSnapshot.ts';
 import { type EtcdOptions, prefixBytes } from './options.ts';
 import { MARKER, restoreKeys } from './restoreKeys.ts';
 
@@ -15,16 +16,9 @@ const MEMBER = 'etcd-member';
 export const { activities } = defineActivities<EtcdOptions>()(etcd, {
   activities: {
     dump: (_, context) => using(context, (client) => dump(client, context)),
-    restore: ({ data, dryRun }, context) =>
-      using(context, (client) =>
-        restoreKeys(client, {
-          ranges: prefixRanges(data.prefixes.map((prefix) => Buffer.from(prefix, 'base64'))),
-          wanted: () => decodeKeys(context.streams.read(KEYS)),
-          ignoreLeased: data.leases === 'skip',
-          operation: context.operation,
-          dryRun,
-        }),
-      ),
+    restore: ({ data, dryRun }, context) => using(context, (client) => restore(client, context, data, dryRun)),
+    /** `live`: the cluster must hold what the backup does; otherwise only that all of it can be read. */
+    check: ({ data, live }, context) => (live ? compare(data, context) : readThrough(data, context)),
   },
 });
 
@@ -67,6 +61,41 @@ async function dump(client: EtcdClient, context: Context): Promise<EtcdData> {
     ...{ revision, cluster, server, ...counts },
     member: options.member ? await memberSnapshot(context, MEMBER) : null,
   };
+}
+
+const restore = (client: EtcdClient, { streams, operation }: Context, data: EtcdData, dryRun: boolean) =>
+  restoreKeys(client, {
+    ranges: prefixRanges(data.prefixes.map((prefix) => Buffer.from(prefix, 'base64'))),
+    wanted: () => decodeKeys(streams.read(KEYS)),
+    ignoreLeased: data.leases === 'skip',
+    ...{ operation, dryRun },
+  });
+
+const compare = (data: EtcdData, context: Context): Promise<void> =>
+  using(context, async (client) => {
+    const left = await client.get(MARKER);
+    if (left !== undefined) throw unfinished(context, left.value);
+    const { put, deleted, named } = await restore(client, context, data, true);
+    if (put + deleted === 0) return;
+    throw context.failure(`etcd differs from the backup in ${put + deleted} keys: ${named.slice(0, 3).join(', ')}`, {
+      hint: 'Something else writes to it, or the restore left etcd alone.',
+    });
+  });
+
+async function readThrough(data: EtcdData, context: Context): Promise<void> {
+  let keys = 0;
+  for await (const _ of inOrder(decodeKeys(context.streams.read(KEYS)))) keys++;
+  if (data.member !== null) {
+    const { sha256 } = data.member;
+    let found = '';
+    const content = checkedSnapshot(context.streams.read(MEMBER), 'the backup', (hash) => {
+      found = hash;
+    });
+    for await (const _ of content);
+    if (found !== sha256) throw context.failure('the snapshot of a member in the backup is not the one that was made');
+  }
+  if (keys === data.keys) return;
+  throw context.failure(`the backup holds ${keys} keys of etcd, and its manifest says ${data.keys}`);
 }
 
 /** Half of one state and half of another is no backup. */

@@ -48,7 +48,7 @@ export async function* differences(
 }
 
 /** Keys out of order would be taken for missing, and what is there for superfluous. */
-async function* inOrder(keys: AsyncIterable<KeyValue>): AsyncGenerator<KeyValue> {
+export async function* inOrder(keys: AsyncIterable<KeyValue>): AsyncGenerator<KeyValue> {
   let last: Buffer | undefined;
   for await (const one of keys) {
     if (last !== undefined && Buffer.compare(last, one.key) >= 0) {

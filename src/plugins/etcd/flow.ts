@@ -23,6 +23,7 @@ export interface EtcdData {
 const declared = {
   dump: onCoordinator<EtcdData>(),
   restore: onCoordinator<KeysRestored, { data: EtcdData; dryRun: boolean }>(),
+  check: onCoordinator<void, { data: EtcdData; live: boolean }>(),
 };
 
 /** Prefixes of an etcd cluster at one revision, and the files of the nodes. */
@@ -44,5 +45,8 @@ export const etcd = defineFlow<typeof declared, EtcdData>({
   },
   async preview(steps, run) {
     return steps.partial ? null : run.restore({ data: steps.data, dryRun: true });
+  },
+  async check({ data, partial, to }, run) {
+    await run.check({ data, live: to === null && !partial });
   },
 });
