@@ -1,7 +1,7 @@
 import type { OperationStatus } from '../client/progress.ts';
 import type { BackupResult, CleanupResult, RestorePreview, RestoreResult, VerifyResult } from '../domain/operations.ts';
 import { formatBytes } from '../domain/text.ts';
-import { describePreview } from './previewText.ts';
+import { describePreview, wordsOf } from './previewText.ts';
 import { counted } from './terminal.ts';
 
 /** What people read of an operation that succeeded. */
@@ -46,6 +46,7 @@ function describeRestore(result: RestoreResult): string {
   ];
   if (missing.length > 0) lines.push(`missing in the backup, and left as they are: ${missing.join(', ')}`);
   for (const { from, to } of pairs) if (from !== to) lines.push(`node ${to} got what node ${from} had`);
+  lines.push(...wordsOf(result.plugin));
   if (checked) lines.push('the check of the plugin passed');
   return lines.join('\n');
 }

@@ -7,7 +7,7 @@ import { counted, table } from './terminal.ts';
 const HOW: Record<NonNullable<RestorePair['how']>, string> = { id: 'same id', az: 'same zone', map: 'as given' };
 
 export function describePreview(preview: RestorePreview): string {
-  const { backup, pairs, missing, files, bytes, kept, fetchBytes, removed, nodes } = preview;
+  const { backup, pairs, missing, files, bytes, kept, fetchBytes, removed, nodes, plugin } = preview;
   const rows = pairs.map(({ from, to, how }) => {
     const node = nodes.find((one) => one.node === to);
     return [to, from, how === undefined ? '' : HOW[how], ...(node ? countsOf(node) : [])];
@@ -19,6 +19,7 @@ export function describePreview(preview: RestorePreview): string {
       `${formatBytes(fetchBytes)} would be fetched, ${removed.toLocaleString('en-US')} removed`,
   ];
   if (missing.length > 0) lines.push(`missing in the backup, and left as they are: ${missing.join(', ')}`);
+  lines.push(...wordsOf(plugin));
   for (const { node, space } of nodes) {
     for (const { path, needed, freed, available } of space.filter(isShort)) {
       lines.push(
@@ -28,6 +29,12 @@ export function describePreview(preview: RestorePreview): string {
     }
   }
   return lines.join('\n');
+}
+
+/** What a plugin says of its part, for people. */
+export function wordsOf(plugin: unknown): string[] {
+  const { summary } = (plugin ?? {}) as { summary?: unknown };
+  return typeof summary === 'string' ? [summary] : [];
 }
 
 const countsOf = ({ files, kept, fetchBytes, removed, space }: RestoreForecast): string[] => [

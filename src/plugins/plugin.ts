@@ -67,7 +67,7 @@ export interface BackupSteps<Data> extends Steps {
 }
 
 /** A backup that is restored, or was. */
-interface Restored<Data> extends Steps {
+export interface Restored<Data> extends Steps {
   readonly backup: BackupEntry;
   /** What the backup's flow committed, and in which version of the plugin. */
   readonly data: Data;
@@ -97,10 +97,10 @@ export interface Flow<A extends Activities = Activities, Data = unknown> {
   readonly version: number;
   readonly activities: A;
   backup(steps: BackupSteps<Data>, run: Calls<A>): Promise<void>;
-  /** Answers what the operation's result says of the plugin's part, if anything. */
+  /** Answers what the operation's result says of the plugin's part, if anything; its `summary`, a text, is what people read. */
   restore(steps: RestoreSteps<Data>, run: Calls<A>): Promise<unknown>;
-  /** What `restore` would do to what is no file; nothing is changed. */
-  preview?(steps: Omit<RestoreSteps<Data>, 'restore'>, run: Calls<A>): Promise<unknown>;
+  /** What `restore` would do to what is no file. Nothing is changed, and no node locked: activities run on coordinators only. */
+  preview?(steps: Restored<Data>, run: Calls<A>): Promise<unknown>;
   /** Proves what was restored, in place or elsewhere, under the same lock; rejects when something is wrong. */
   check?(steps: CheckSteps<Data>, run: Calls<A>): Promise<void>;
   /**

@@ -275,8 +275,12 @@ describe('etcd', () => {
       const partial = await cluster.does('restore', String(backup), '--yes', '--path', 'file');
       expect(partial.plugin).toBeUndefined();
       expect(await etcd.client.get('app/1').string()).toBe('two');
+      const changes = { put: 1, deleted: 1, named: ['put app/1', 'delete app/2'] };
+      const shown = await cluster.does('restore', String(backup), '--dry-run');
+      expect(shown).toMatchObject({ plugin: { ...changes, summary: expect.stringContaining('1 keys would be put') } });
+      expect(await etcd.client.get('app/1').string()).toBe('two');
       const restored = await cluster.does('restore', String(backup), '--yes');
-      expect(restored.result ?? restored).toMatchObject({ plugin: { put: 1, deleted: 1 } });
+      expect(restored).toMatchObject({ plugin: changes });
       expect(await etcd.client.get('app/1').string()).toBe('one');
       expect(await cluster.does('restore', String(backup), '--yes', '--check')).toMatchObject({ checked: true });
       // Left alone, it need not be as it was: that the backup can be read is what is proven then.

@@ -26,6 +26,18 @@ const declared = {
   check: onCoordinator<void, { data: EtcdData; live: boolean }>(),
 };
 
+/** With words for people. */
+function told(counts: KeysRestored, verb: string): KeysRestored & { summary: string } {
+  const { put, deleted, same, named } = counts;
+  const first = named.map((change) => `\n  ${change}`).join('');
+  const more = put + deleted - named.length;
+  const rest = more > 0 ? `\n  and ${more} more` : '';
+  return {
+    ...counts,
+    summary: `etcd: ${put} keys ${verb} put, ${deleted} deleted, ${same} are right already${first}${rest}`,
+  };
+}
+
 /** Prefixes of an etcd cluster at one revision, and the files of the nodes. */
 export const etcd = defineFlow<typeof declared, EtcdData>({
   name: 'etcd',
@@ -41,10 +53,10 @@ export const etcd = defineFlow<typeof declared, EtcdData>({
   async restore(steps, run) {
     await steps.restore();
     // Keys are the whole cluster's: a part of its nodes or files leaves them alone.
-    return steps.partial ? null : run.restore({ data: steps.data, dryRun: false });
+    return steps.partial ? null : told(await run.restore({ data: steps.data, dryRun: false }), 'were');
   },
   async preview(steps, run) {
-    return steps.partial ? null : run.restore({ data: steps.data, dryRun: true });
+    return steps.partial ? null : told(await run.restore({ data: steps.data, dryRun: true }), 'would be');
   },
   async check({ data, partial, to }, run) {
     await run.check({ data, live: to === null && !partial });
