@@ -8,9 +8,11 @@ import { contradictions, insteadOfSecret, pathText, secretsIn } from './configFa
 import type { ConfigFile } from './configFile.ts';
 import { configFile } from './configFile.ts';
 import { type OutsidePlugin, outsidePlugin, pluginSchema } from './configPlugin.ts';
+import { scheduleDefinition } from './configSchedules.ts';
 import { HomarusError } from './domain/errors.ts';
 import type { LockTimes, RewriteLimits } from './domain/operations.ts';
 import type { RetentionPolicy } from './domain/retention.ts';
+import type { ScheduleDefinition } from './domain/schedules.ts';
 import type { Priority } from './node/priority.ts';
 import type { StorageSettings } from './storage/openStore.ts';
 
@@ -29,8 +31,9 @@ export interface Config {
   /** `throttle`: between heartbeats. */
   lock: LockTimes & { throttle: number };
   attempts: { backup: number };
-  /** So many nodes may be missing in a backup. */
-  backup: { allowMissing: number };
+  /** So many nodes may be missing in a backup; the last complete one should not be older than `alertAfter`. */
+  backup: { allowMissing: number; alertAfter?: number | undefined };
+  schedules: ScheduleDefinition[];
   retention: RetentionPolicy;
   cleanup: RewriteLimits;
   api: { host: string; port: number };
@@ -218,6 +221,7 @@ function configOf(file: ConfigFile, outside: OutsidePlugin | undefined): Config 
     ...file,
     plugin: { name, ...(outside?.folder === undefined ? {} : { folder: outside.folder }), options },
     defaultStorage: file.defaultStorage ?? (Object.keys(file.storages)[0] as string),
+    schedules: Object.entries(file.schedules).map(([schedule, fields]) => scheduleDefinition(schedule, fields)),
     retention: Object.fromEntries(Object.entries(retention).filter(([, value]) => value !== undefined)),
     nodes: file.nodes.map(({ id, az, root, linkDir, roots, stateDir, cacheDir }) => ({
       id,

@@ -41,7 +41,13 @@ export function secretsIn(value: unknown, path: readonly PropertyKey[] = []): Fa
 
 /** What no field shows by itself. */
 export function contradictions(file: ConfigFile): Fault[] {
-  return [...storageFaults(file), ...nodeFaults(file), ...directoryFaults(file), ...timeFaults(file)];
+  return [
+    ...storageFaults(file),
+    ...nodeFaults(file),
+    ...directoryFaults(file),
+    ...timeFaults(file),
+    ...scheduleFaults(file),
+  ];
 }
 
 function storageFaults({ storages, defaultStorage }: ConfigFile): Fault[] {
@@ -73,6 +79,29 @@ function nodeFaults({ nodes }: ConfigFile): Fault[] {
     }
   }
   return faults;
+}
+
+function scheduleFaults({ schedules, storages, nodes }: ConfigFile): Fault[] {
+  return Object.entries(schedules).flatMap(([name, schedule]) => {
+    const faults: Fault[] = [];
+    const { storage } = schedule;
+    if (storage !== undefined && storages[storage] === undefined) {
+      const known = Object.keys(storages).join(', ');
+      faults.push({
+        path: ['schedules', name, 'storage'],
+        message: `there is no storage of this name; there is ${known}`,
+      });
+    }
+    if (
+      schedule.operation === 'drill' &&
+      schedule.node !== undefined &&
+      !nodes.some(({ id }) => id === schedule.node)
+    ) {
+      const known = nodes.map(({ id }) => id).join(', ');
+      faults.push({ path: ['schedules', name, 'node'], message: `there is no node of this id; there is ${known}` });
+    }
+    return faults;
+  });
 }
 
 interface Directory {

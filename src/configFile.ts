@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import type { PluginFields } from './configPlugin.ts';
+import { schedule } from './configSchedules.ts';
 import { isSpan, isTimeZone } from './domain/calendar.ts';
 import { UNLIMITED } from './domain/retention.ts';
 import { fields } from './plugins/fields.ts';
@@ -148,7 +149,8 @@ export const configFile = z.strictObject({
     throttle: duration(100).default(2_000),
   }),
   attempts: group({ backup: whole(1, 100).default(5) }),
-  backup: group({ allowMissing: whole(0, 10_000).default(0) }),
+  backup: group({ allowMissing: whole(0, 10_000).default(0), alertAfter: duration(60_000).optional() }),
+  schedules: z.record(name, schedule).default({}),
   retention: group({
     keepLast: keepCount,
     keepHourly: keepCount,

@@ -12,6 +12,7 @@ import { pin, unpin } from './commands/marks.ts';
 import { cancel, follow } from './commands/operations.ts';
 import { repair } from './commands/repair.ts';
 import { restore } from './commands/restore.ts';
+import { scheduleCommands } from './commands/schedules.ts';
 import { api, coordinator, node, run } from './commands/serve.ts';
 import { init } from './commands/setup.ts';
 import { status } from './commands/status.ts';
@@ -23,6 +24,9 @@ export const commands: readonly Group[] = [
   { heading: 'Try it:', commands: [demo, dev] },
   { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, verify, lock, unlock, follow, cancel] },
   { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
-  { heading: 'The cluster:', commands: [init, repair, configCommands, status, keyCommands, acceptRollback] },
+  {
+    heading: 'The cluster:',
+    commands: [init, repair, configCommands, status, scheduleCommands, keyCommands, acceptRollback],
+  },
   { heading: 'Processes:', commands: [run, node, coordinator, api] },
 ];

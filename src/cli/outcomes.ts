@@ -6,6 +6,8 @@ import { counted } from './terminal.ts';
 
 /** What people read of an operation that succeeded. */
 export function describeOutcome({ id, kind, result }: OperationStatus): string {
+  const { skipped } = (result ?? {}) as { skipped?: string };
+  if (skipped !== undefined) return `${id} was skipped: ${skipped}`;
   switch (kind) {
     case 'backup':
       return describeBackup(result as BackupResult);

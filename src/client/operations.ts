@@ -13,19 +13,21 @@ import type {
   RestorePreview,
   RestoreRequest,
   RestoreResult,
+  Skipped,
   VerifyRequest,
   VerifyResult,
 } from '../domain/operations.ts';
 import { operationFailure } from './failures.ts';
+import { attributesOf, withAttributes } from './searchAttributes.ts';
 
 /** Request and result of each operation. */
 export interface Operations {
-  backup: { request: BackupRequest; result: BackupResult };
-  restore: { request: RestoreRequest; result: RestoreResult };
-  preview: { request: RestoreRequest; result: RestorePreview };
-  cleanup: { request: CleanupRequest; result: CleanupResult };
-  verify: { request: VerifyRequest; result: VerifyResult };
-  lock: { request: LockRequest; result: { ended: 'unlocked' | 'expired' } };
+  backup: { request: BackupRequest; result: BackupResult | Skipped };
+  restore: { request: RestoreRequest; result: RestoreResult | Skipped };
+  preview: { request: RestoreRequest; result: RestorePreview | Skipped };
+  cleanup: { request: CleanupRequest; result: CleanupResult | Skipped };
+  verify: { request: VerifyRequest; result: VerifyResult | Skipped };
+  lock: { request: LockRequest; result: { ended: 'unlocked' | 'expired' } | Skipped };
 }
 export type OperationName = keyof Operations;
 
@@ -47,15 +49,18 @@ export async function startOperation<N extends OperationName>(
   id: string = operationId(name, cluster, new Date()),
 ): Promise<WorkflowHandle> {
   try {
-    return await client.workflow.start(name, {
-      workflowId: id,
-      taskQueue: coordinatorQueue(cluster),
-      args: [cluster, request],
-      workflowIdConflictPolicy: 'USE_EXISTING',
-      workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      staticSummary: summaryOf(name, cluster, request),
-      memo: { homarus: { cluster, kind: name, by: request.by ?? '' } },
-    });
+    return await withAttributes(attributesOf(cluster, name), (attributes) =>
+      client.workflow.start(name, {
+        workflowId: id,
+        taskQueue: coordinatorQueue(cluster),
+        args: [cluster, request],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        staticSummary: summaryOf(name, cluster, request),
+        memo: { homarus: { cluster, kind: name, by: request.by ?? '' } },
+        ...attributes,
+      }),
+    );
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return client.workflow.getHandle(id);
     throw error;

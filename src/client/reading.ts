@@ -35,6 +35,16 @@ export async function openReading(
 export const newestFirst = ({ at }: Reading): BackupEntry[] =>
   at.root.backups.toSorted((a, b) => (a.name < b.name ? 1 : -1));
 
+/** The newest complete backup: Temporal forgets what it did, the root does not. */
+export const lastSuccess = (reading: Reading): BackupEntry | undefined =>
+  newestFirst(reading).find(({ partial = [] }) => partial.length === 0);
+
+/** Whether the newest complete backup is older than `alertAfter`, ms, or there is none. */
+export function isOverdue(reading: Reading, alertAfter: number, now: Date): boolean {
+  const last = lastSuccess(reading);
+  return last === undefined || now.getTime() - Date.parse(last.finished) > alertAfter;
+}
+
 export interface ListedBackup extends BackupEntry {
   pinned: boolean;
   /** When the pin ends by itself (ISO 8601); null where there is none, or for good. */

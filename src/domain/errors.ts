@@ -99,6 +99,19 @@ export const errorTable = {
     'never',
     'Stop what writes to etcd and run the restore again; it goes on where it stopped.',
   ),
+  ScheduleNotFound: row(404, 24, 'never', '"homarus schedules list" shows the schedules that exist.'),
+  BackupOverdue: row(
+    503,
+    28,
+    'never',
+    '"homarus schedules list" and the latest operations in Temporal say why; "homarus backup" makes one.',
+  ),
+  DrillFailed: row(
+    409,
+    15,
+    'never',
+    'The backup, or this node\'s disk, is not to be trusted: run "homarus verify --read-data".',
+  ),
   WorkerRestarted: row(503, 23, 'activity', 'The worker was restarted; the activity goes on by itself.'),
   OperationNotFound: row(404, 24, 'never', 'Temporal forgets operations after its retention; "homarus list" does not.'),
 } as const satisfies Record<string, Row>;

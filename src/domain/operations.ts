@@ -12,7 +12,16 @@ export interface OperationRequest {
   by?: string;
   /** Wait so long for a lock that somebody else holds, ms; 0: be refused at once. */
   waitForLock?: number;
+  /** A lock that is held all that time is no failure: the operation ends as skipped, and nothing was done. */
+  skipIfLocked?: boolean;
 }
+
+/** What an operation answers that was skipped, with the reason. */
+export interface Skipped {
+  skipped: string;
+}
+
+export type OperationEnd = 'succeeded' | 'skipped' | 'failed' | 'cancelled';
 
 export interface BackupRequest extends OperationRequest {
   label?: string;
@@ -72,6 +81,18 @@ export interface VerifyRequest extends OperationRequest {
 
 /** Of all packs. */
 export type ReadData = { percent: number } | { bytes: number };
+
+/** A restore into a scratch directory, which proves the backup and says how long a real one takes. */
+export interface DrillRequest extends OperationRequest {
+  /** Name of a backup; the latest complete one where it is missing. */
+  backup?: string;
+  /** Only so much of the files, chosen anew each time. */
+  percent?: number;
+  /** This node takes the files of all nodes, one after another, rather than each its own. */
+  node?: string;
+  /** Where the scratch directory is made on each node, an absolute path; in the state directory where it is missing. */
+  directory?: string;
+}
 
 export interface LockTimes {
   /** A lock that is not refreshed for so long is free, ms. */

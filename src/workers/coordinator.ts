@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { createCoordinatorActivities } from '../activities/coordinator.ts';
 import { coordinatorPluginActivities } from '../activities/plugin.ts';
 import type { TemporalTarget } from '../client/connect.ts';
+import { applySchedules } from '../client/schedules.ts';
+import { ensureSearchAttributes } from '../client/searchAttributes.ts';
 import type { Config } from '../config.ts';
 import { coordinatorQueue } from '../domain/cluster.ts';
 import { processDirectory } from '../node/identity.ts';
@@ -12,6 +14,7 @@ import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
 import type { Repositories } from './settings.ts';
 import { clusterSettings, seenByCoordinator } from './settings.ts';
+import type { Serving } from './temporal.ts';
 import { runWorkers, serve } from './temporal.ts';
 
 /** A coordinator: workflows, and everything that sees the whole cluster. Any number may run, on any machine. */
@@ -68,10 +71,29 @@ export async function runCoordinator(
       // A killed coordinator's runs go on elsewhere after this time.
       stickyQueueScheduleToStartTimeout: '2s',
     });
+    await prepareTemporal(config, target.namespace, serving);
     log('info', 'coordinator started', { cluster: config.cluster });
     await runWorkers([worker], stop);
   } finally {
     await serving.close();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** What Temporal is to know of this cluster. Without it operations run all the same, so a server that refuses it stops nobody. */
+async function prepareTemporal(config: Config, namespace: string, { acks, client }: Serving): Promise<void> {
+  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      log('warn', `${what}: ${(error as Error).message}`, { cluster: config.cluster });
+    }
+  };
+  await attempt('search attributes are not registered', () => ensureSearchAttributes(acks, namespace));
+  await attempt('schedules are not applied; "homarus schedules apply" tries again', async () => {
+    const changes = await applySchedules(client, config.cluster, config.schedules);
+    for (const { name, change } of changes) {
+      if (change !== 'unchanged') log('info', `schedule ${name} ${change}`, { cluster: config.cluster });
+    }
+  });
 }

@@ -5,6 +5,7 @@ import type {
   BackupRequest,
   BackupResult,
   PlanReceipt,
+  Skipped,
   SnapshotReceipt,
   StorageGrant,
   StreamReceipt,
@@ -26,34 +27,37 @@ interface Committed {
 }
 
 /** Backs up the nodes of the cluster: all, unless the request lets some be missing. The backup exists when the root that names it stands. */
-export async function backup(cluster: string, request: BackupRequest = {}): Promise<BackupResult> {
+export async function backup(cluster: string, request: BackupRequest = {}): Promise<BackupResult | Skipped> {
   const operation = new Operation('backup', cluster, request);
   let committed: Committed | undefined;
-  return operation.attempts(
-    (attempt) => ({
-      attempt,
-      storageName: request.storage,
-      lockStorage: true,
-      nodes: (settings) => nodesWithout(settings.nodes, request.withoutNodes),
-      allowMissing: (settings) => request.allowMissing ?? settings.allowMissing,
-      plugin: (settings) => versionOf(flowNamed(settings.plugin)),
-      committed: () => committed && { repository: committed.repository, backup: committed.id },
-    }),
-    async (locked) => {
-      try {
-        await attemptBackup(operation, locked, request, (done) => {
-          committed = done;
-        });
-      } catch (error) {
-        // The backup exists, so the operation did what it was asked for.
-        if (committed === undefined) throw error;
-        log.warn(
-          `backup ${committed.receipt.backup} exists; what came after its commit failed: ${messageOf(unwrap(error))}`,
-        );
-      }
-      if (committed !== undefined) return committed.receipt;
-      throw failure('PluginFailed', `plugin ${locked.settings.plugin} ended without a commit`);
-    },
+  return operation.ends(() =>
+    operation.attempts(
+      (attempt) => ({
+        attempt,
+        storageName: request.storage,
+        lockStorage: true,
+        nodes: (settings) => nodesWithout(settings.nodes, request.withoutNodes),
+        allowMissing: (settings) => request.allowMissing ?? settings.allowMissing,
+        plugin: (settings) => versionOf(flowNamed(settings.plugin)),
+        committed: () => committed && { repository: committed.repository, backup: committed.id },
+      }),
+      async (locked) => {
+        try {
+          await attemptBackup(operation, locked, request, (done) => {
+            committed = done;
+            operation.names(done.receipt.backup);
+          });
+        } catch (error) {
+          // The backup exists, so the operation did what it was asked for.
+          if (committed === undefined) throw error;
+          log.warn(
+            `backup ${committed.receipt.backup} exists; what came after its commit failed: ${messageOf(unwrap(error))}`,
+          );
+        }
+        if (committed !== undefined) return committed.receipt;
+        throw failure('PluginFailed', `plugin ${locked.settings.plugin} ended without a commit`);
+      },
+    ),
   );
 }
 

@@ -7,11 +7,21 @@ import {
   setCurrentDetails,
   setHandler,
   sleep,
+  upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { OperationKind } from '../domain/documents.ts';
 import { errorTable } from '../domain/errors.ts';
-import type { AttemptId, ClusterSettings, OperationProgress, OperationRequest, Phase } from '../domain/operations.ts';
+import type {
+  AttemptId,
+  ClusterSettings,
+  OperationEnd,
+  OperationProgress,
+  OperationRequest,
+  Phase,
+  Skipped,
+} from '../domain/operations.ts';
+import { searchAttributes } from '../domain/searchAttributes.ts';
 import type { Locked, LockPlan } from './clusterLock.ts';
 import { withClusterLock } from './clusterLock.ts';
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
@@ -80,6 +90,33 @@ export class Operation {
         return answer;
       }),
     );
+  }
+
+  /** The whole of the operation: how it ended is found in Temporal, and a lock that is held may be no failure. */
+  async ends<T>(body: () => Promise<T>): Promise<T | Skipped> {
+    try {
+      const answer = await body();
+      this.#ended('succeeded');
+      return answer;
+    } catch (error) {
+      const reason = unwrap(error);
+      if (this.#request.skipIfLocked && codeOf(reason) === 'LockHeld') {
+        this.#ended('skipped');
+        return { skipped: messageOf(reason) };
+      }
+      this.#ended(isCancellation(reason) ? 'cancelled' : 'failed');
+      throw reason;
+    }
+  }
+
+  #ended(result: OperationEnd): void {
+    this.enter('done');
+    if (!isSearchable()) return;
+    const { backup } = this.#progress;
+    upsertSearchAttributes([
+      { key: searchAttributes.result, value: result },
+      ...(backup === undefined ? [] : [{ key: searchAttributes.backup, value: backup }]),
+    ]);
   }
 
   /**
@@ -156,6 +193,9 @@ export class Operation {
     return parts.join(' ');
   }
 }
+
+/** A server that does not know our search attributes would not let them be set; whoever started this found out. */
+const isSearchable = (): boolean => workflowInfo().typedSearchAttributes.get(searchAttributes.cluster) !== undefined;
 
 /** Work that must not be cut short by a cancellation, such as a commit whose answer decides what the operation was. */
 export const uncancelled = <T>(work: () => Promise<T>): Promise<T> => CancellationScope.nonCancellable(work);

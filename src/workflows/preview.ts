@@ -1,9 +1,9 @@
 import { ActivityFailure, TemporalFailure, TimeoutFailure, workflowInfo } from '@temporalio/workflow';
 import { HomarusError } from '../domain/errors.ts';
-import type { RestoreForecast, RestorePlan, RestorePreview, RestoreRequest } from '../domain/operations.ts';
+import type { RestoreForecast, RestorePlan, RestorePreview, RestoreRequest, Skipped } from '../domain/operations.ts';
 import type { Flow } from '../plugins/plugin.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
-import { failure, messageOf, unwrap } from './failures.ts';
+import { failure, messageOf } from './failures.ts';
 import { Operation } from './operation.ts';
 import { callsOf, flowFor, restoredOf, workOf } from './restore.ts';
 
@@ -11,16 +11,15 @@ import { callsOf, flowFor, restoredOf, workOf } from './restore.ts';
  * What a restore with the same request would do. It locks nothing and changes nothing, so a node may differ again when the
  * restore comes; which backup it takes, and who takes whose files, is as it was shown when the answer's pairs are asked for.
  */
-export async function preview(cluster: string, request: RestoreRequest): Promise<RestorePreview> {
+export async function preview(cluster: string, request: RestoreRequest): Promise<RestorePreview | Skipped> {
   const operation = new Operation('preview', cluster, request);
-  try {
+  return operation.ends(async () => {
     const plan = await coordinatorSteps.planRestore({ request });
     const { backup, pairs, missing } = plan;
     operation.names(backup.name);
     const flow = flowFor(plan, request);
     const nodes = await compare(operation, plan, request);
     const ofPlugin = await previewOf(operation, plan, request, flow);
-    operation.enter('done');
     const sum = (count: 'files' | 'bytes' | 'kept' | 'fetchBytes' | 'removed'): number =>
       nodes.reduce((all, node) => all + node[count], 0);
     return {
@@ -30,9 +29,7 @@ export async function preview(cluster: string, request: RestoreRequest): Promise
       fits: nodes.every(({ space }) => space.every(({ needed, freed, available }) => needed - freed <= available)),
       ...(ofPlugin === undefined || ofPlugin === null ? {} : { plugin: ofPlugin }),
     };
-  } catch (error) {
-    throw unwrap(error);
-  }
+  });
 }
 
 function compare(operation: Operation, plan: RestorePlan, request: RestoreRequest): Promise<RestoreForecast[]> {

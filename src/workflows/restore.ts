@@ -1,41 +1,41 @@
 import type { RestoreWork } from '../activities/node.ts';
-import type { RestorePlan, RestoreRequest, RestoreResult } from '../domain/operations.ts';
+import type { RestorePlan, RestoreRequest, RestoreResult, Skipped } from '../domain/operations.ts';
 import { files } from '../plugins/files/flow.ts';
 import { flows } from '../plugins/flows.ts';
 import type { CheckSteps, Flow, RestoreSteps } from '../plugins/plugin.ts';
 import { coordinatorSteps, nodeWork } from './activityProxies.ts';
 import type { Locked } from './clusterLock.ts';
-import { failure, unwrap } from './failures.ts';
+import { failure } from './failures.ts';
 import { Operation } from './operation.ts';
 import { pluginCalls, runFlow, stepsOf, versionOf } from './pluginCalls.ts';
 
 /** Brings a backup back to the nodes of the cluster; only the nodes that take part are locked. */
-export async function restore(cluster: string, request: RestoreRequest): Promise<RestoreResult> {
+export async function restore(cluster: string, request: RestoreRequest): Promise<RestoreResult | Skipped> {
   const operation = new Operation('restore', cluster, request);
-  const plan = await coordinatorSteps.planRestore({ request }).catch((error: unknown) => {
-    throw unwrap(error);
+  return operation.ends(async () => {
+    const plan = await coordinatorSteps.planRestore({ request });
+    const { settings, backup, pairs } = plan;
+    operation.names(backup.name);
+    const flow = flowFor(plan, request);
+    const checking = request.check ? checkingFlow(plan) : undefined;
+    const taking = new Set(pairs.map((pair) => pair.to));
+    return operation.attempts(
+      (attempt) => ({
+        attempt,
+        storageName: settings.storage,
+        settings,
+        lockStorage: plan.lockStorage,
+        nodes: () => settings.nodes.filter((node) => taking.has(node.id)),
+        plugin: () => ((checking ?? flow) === files ? null : versionOf(checking ?? flow)),
+      }),
+      async (locked) => {
+        const result = await attemptRestore(operation, locked, plan, request, flow);
+        if (checking === undefined) return result;
+        await check(operation, locked, plan, request, checking);
+        return { ...result, checked: true };
+      },
+    );
   });
-  const { settings, backup, pairs } = plan;
-  operation.names(backup.name);
-  const flow = flowFor(plan, request);
-  const checking = request.check ? checkingFlow(plan) : undefined;
-  const taking = new Set(pairs.map((pair) => pair.to));
-  return operation.attempts(
-    (attempt) => ({
-      attempt,
-      storageName: settings.storage,
-      settings,
-      lockStorage: plan.lockStorage,
-      nodes: () => settings.nodes.filter((node) => taking.has(node.id)),
-      plugin: () => ((checking ?? flow) === files ? null : versionOf(checking ?? flow)),
-    }),
-    async (locked) => {
-      const result = await attemptRestore(operation, locked, plan, request, flow);
-      if (checking === undefined) return result;
-      await check(operation, locked, plan, request, checking);
-      return { ...result, checked: true };
-    },
-  );
 }
 
 /** What a node is asked to restore. */

@@ -2,13 +2,14 @@ import { ActivityFailure, isCancellation, log, TimeoutFailure, uuid4, workflowIn
 import type {
   PackShare,
   PacksReceipt,
+  Skipped,
   StagedList,
   VerifyPlan,
   VerifyRequest,
   VerifyResult,
 } from '../domain/operations.ts';
 import { coordinatorSteps, coordinatorWork, onlyReading } from './activityProxies.ts';
-import { codeOf, failure, messageOf, unwrap } from './failures.ts';
+import { codeOf, failure, messageOf } from './failures.ts';
 import { Operation } from './operation.ts';
 
 /** How long the lock is waited for when damage is to be noted, unless the request says otherwise, ms. */
@@ -18,14 +19,12 @@ const PATIENCE = 600_000;
  * Verifies what the storage holds, spread over the nodes. It reads without a lock; only where it finds damage it takes the
  * storage's part, to make the root say so. Ends as `DamageFound`, with the same result, when anything is damaged.
  */
-export async function verify(cluster: string, request: VerifyRequest = {}): Promise<VerifyResult> {
+export async function verify(cluster: string, request: VerifyRequest = {}): Promise<VerifyResult | Skipped> {
   const operation = new Operation('verify', cluster, { waitForLock: PATIENCE, ...request });
-  const plan = await coordinatorSteps.planVerify({ request }).catch((error: unknown) => {
-    throw unwrap(error);
-  });
-  const work = coordinatorWork(plan.settings.lock);
-  const { workflowId } = workflowInfo();
-  try {
+  return operation.ends(async () => {
+    const plan = await coordinatorSteps.planVerify({ request });
+    const work = coordinatorWork(plan.settings.lock);
+    const { workflowId } = workflowInfo();
     const packs = await verifyShares(operation, plan, request);
     operation.enter('verify backups');
     const { settings, repository } = plan;
@@ -33,9 +32,7 @@ export async function verify(cluster: string, request: VerifyRequest = {}): Prom
     if (result.report === null) return result;
     const notedIn = result.damaged > 0 ? await note(operation, request, result.report) : null;
     throw damageFound({ ...result, notedIn });
-  } catch (error) {
-    throw unwrap(error);
-  }
+  });
 }
 
 /** Each node takes one share, and those that answer also take what the others leave. */
