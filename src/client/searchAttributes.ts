@@ -1,4 +1,4 @@
-import type { Client, Connection } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import { ServiceError } from '@temporalio/client';
 import type { SearchAttributePair } from '@temporalio/common';
 import { searchAttributes } from '../domain/searchAttributes.ts';
@@ -11,10 +11,7 @@ const KEYWORD = 2;
 
 /** Makes Temporal know our search attributes. Rejects where we may not: then operations run without them. */
 export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<void> {
-  const known = await connection.operatorService.listSearchAttributes({ namespace });
-  const missing = Object.values(searchAttributes)
-    .map(({ name }) => name)
-    .filter((name) => !Object.hasOwn(known.customAttributes ?? {}, name));
+  const missing = await missingSearchAttributes(connection, namespace);
   if (missing.length === 0) return;
   try {
     await connection.operatorService.addSearchAttributes({
@@ -27,12 +24,10 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
 }
 
 /** The names of ours that Temporal does not know. */
-export async function missingSearchAttributes(client: Client): Promise<string[]> {
-  const { namespace } = client.options;
-  const known = await client.connection.operatorService.listSearchAttributes({ namespace });
-  return Object.values(searchAttributes)
-    .map(({ name }) => name)
-    .filter((name) => !Object.hasOwn(known.customAttributes ?? {}, name));
+async function missingSearchAttributes(connection: Connection, namespace: string): Promise<string[]> {
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const names = Object.values(searchAttributes).map(({ name }) => name);
+  return names.filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
 }
 
 /** Those of an operation from its start on; it adds the others itself. */
