@@ -4,11 +4,17 @@ import promises from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import type { RootKeys } from '../../src/domain/documents.ts';
+import type { CleanupResult } from '../../src/domain/operations.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import type { Secret } from '../../src/storage/secret.ts';
 import { watchedFileCalls } from '../stops/fileCalls.ts';
+import type { Generation } from '../stops/generations.ts';
 import type { Point } from '../stops/life.ts';
 import { Life, livesWatch, storeOf } from '../stops/life.ts';
 import type { Operation } from '../stops/operations.ts';
-import type { SmallCluster as Cluster, Generation, History } from '../stops/smallCluster.ts';
+import type { SmallCluster as Cluster, History } from '../stops/smallCluster.ts';
+import { encrypted } from '../storage/given.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
 import { chance } from '../support/chance.ts';
 
@@ -24,13 +30,16 @@ const execFile = (...args: unknown[]): void => (args.at(-1) as () => void)();
 jest.unstable_mockModule('node:fs', mocked(fs, watched.fs));
 jest.unstable_mockModule('node:fs/promises', mocked(promises, watched.promises));
 jest.unstable_mockModule('node:child_process', mocked(childProcess, { execFile }));
-const { SmallCluster, makePristine } = await import('../stops/smallCluster.ts');
-const { backup, restore, cleanup, mend } = await import('../stops/operations.ts');
+const { SmallCluster } = await import('../stops/smallCluster.ts');
+const { makePristine } = await import('../stops/generations.ts');
+const { backup, restore, cleanup, mend, changeKeys, reencrypt } = await import('../stops/operations.ts');
+const { addSlot, listSlots, removeSlot, rotateDataKey } = await import('../../src/storage/keyChanges.ts');
+const { presentRoot } = await import('../../src/storage/roots.ts');
 const { FileStore } = await import('../../src/storage/fileStore.ts');
 
 const all = process.env.HOMARUS_LONG === '1';
 /** Points of one operation in the short run. */
-const SAMPLE = 8;
+const SAMPLE = 6;
 /** In memory, where there is such a file system: so many small files are slow on a disk. */
 const room = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const base = fs.mkdtempSync(join(room, 'homarus-stops-'));
@@ -44,6 +53,14 @@ interface Scenario {
   operation: Operation;
   /** What the nodes hold when it has succeeded. */
   leaves: Generation;
+  /** Only of an encrypted repository. */
+  keys?: true;
+  /** Nothing goes on where it was: what was stopped is begun anew, when its lock has run out. */
+  anew?: true;
+  /** True when its history says that it did what is to be stopped here. */
+  did?(history: History): boolean;
+  /** What is missing when it has succeeded. */
+  missing?(cluster: Cluster): Promise<string[]>;
 }
 
 const backedUp = async (cluster: Cluster, ...generations: Generation[]): Promise<void> => {
@@ -52,6 +69,8 @@ const backedUp = async (cluster: Cluster, ...generations: Generation[]): Promise
     await undisturbed(cluster, backup(generation));
   }
 };
+
+const rewritten = (history: History): boolean => (history.get('cleanup') as CleanupResult).rewrittenPacks > 0;
 
 const scenarios: Record<string, Scenario> = {
   'a first backup': { before: async () => undefined, operation: backup('g1'), leaves: 'g1' },
@@ -75,6 +94,7 @@ const scenarios: Record<string, Scenario> = {
     before: (cluster) => backedUp(cluster, 'g1', 'g2', 'g3'),
     operation: cleanup({ retention: { keepLast: 1 } }),
     leaves: 'g3',
+    did: rewritten,
   },
   'a repair': {
     async before(cluster) {
@@ -84,7 +104,67 @@ const scenarios: Record<string, Scenario> = {
     operation: mend,
     leaves: 'g2',
   },
+  'the addition of a key': {
+    before: (cluster) => backedUp(cluster, 'g1'),
+    operation: changeKeys((repository) => addSlot(repository, spare, { by, label: 'spare', scrypt: encrypted.scrypt })),
+    leaves: 'g1',
+    keys: true,
+    anew: true,
+    missing: async (cluster) => ((await labels(cluster)).includes('spare') ? [] : ['there is no other slot']),
+  },
+  'the removal of a key': {
+    async before(cluster) {
+      await backedUp(cluster, 'g1');
+      await addSlot(cluster.repository(), spare, { by, label: 'spare', scrypt: encrypted.scrypt });
+    },
+    async operation(...all) {
+      if ((await labels(all[0])).includes('spare')) await removeSpare(...all);
+    },
+    leaves: 'g1',
+    keys: true,
+    anew: true,
+    missing: async (cluster) => ((await labels(cluster)).includes('spare') ? ['the slot is still there'] : []),
+  },
+  'a new data key': {
+    before: (cluster) => backedUp(cluster, 'g1'),
+    operation: changeKeys((repository) => rotateDataKey(repository, { by })),
+    leaves: 'g1',
+    keys: true,
+    anew: true,
+    missing: async (cluster) => ((await keysOf(cluster)).generation > 1 ? [] : ['there is no new data key']),
+  },
+  'a re-encryption': {
+    before: (cluster) => backedUp(cluster, 'g1', 'g2'),
+    operation: reencrypt,
+    leaves: 'g2',
+    keys: true,
+    anew: true,
+    did: rewritten,
+    async missing(cluster) {
+      const faults: string[] = [];
+      if ((await keysOf(cluster)).rewriteBelow !== undefined) faults.push('packs are still to be rewritten');
+      const { store } = cluster.repository();
+      for (const prefix of ['packs/', 'indexes/']) {
+        for await (const { key } of store.list(prefix)) {
+          if ((await store.read(key))!.readUInt32LE(8) < 2) faults.push(`${key} is sealed with the former data key`);
+        }
+      }
+      return faults;
+    },
+  },
 };
+
+const by = 'test';
+const spare: Secret = { kind: 'keyFile', bytes: Buffer.alloc(32, 'spare') };
+const keysOf = async (cluster: Cluster) => (await presentRoot(cluster.repository())).root.keys as RootKeys;
+async function slotsOf(repository: Repository) {
+  return listSlots(repository, await presentRoot(repository));
+}
+const labels = async (cluster: Cluster) => (await slotsOf(cluster.repository())).map(({ label }) => label);
+const removeSpare = changeKeys(async (repository) => {
+  const slot = (await slotsOf(repository)).find(({ label }) => label === 'spare');
+  await removeSlot(repository, slot!.id, { by });
+});
 
 async function undisturbed(cluster: Cluster, operation: Operation, history: History = new Map()): Promise<Life> {
   const life = new Life();
@@ -92,7 +172,23 @@ async function undisturbed(cluster: Cluster, operation: Operation, history: Hist
   return life;
 }
 
-async function given({ before }: Scenario, storage: 'memory' | 'directory'): Promise<Cluster> {
+interface Variant {
+  storage: 'memory' | 'directory';
+  isEncrypted: boolean;
+}
+
+const variants: Variant[] = [
+  { storage: 'memory', isEncrypted: false },
+  { storage: 'directory', isEncrypted: true },
+  ...(all
+    ? ([
+        { storage: 'memory', isEncrypted: true },
+        { storage: 'directory', isEncrypted: false },
+      ] as const)
+    : []),
+];
+
+async function given({ before }: Scenario, { storage, isEncrypted }: Variant): Promise<Cluster> {
   const directory = join(base, `cluster-${++clusters}`);
   const store = new ScriptedStore();
   const path = join(directory, 'storage');
@@ -101,14 +197,14 @@ async function given({ before }: Scenario, storage: 'memory' | 'directory'): Pro
     return life ? storeOf(life, store) : store;
   });
   if (storage === 'directory') await FileStore.make(path);
-  await cluster.init();
+  await cluster.init({ isEncrypted });
   await before(cluster);
   return cluster;
 }
 
 interface Trial {
   point: Point;
-  storage: 'memory' | 'directory';
+  variant: Variant;
   /** The operation is taken up where it was stopped, or given up and begun anew when its lock has run out. */
   afterwards: 'goes on' | 'begins anew';
   /** What comes then is stopped at this mutation, too. */
@@ -116,8 +212,8 @@ interface Trial {
 }
 
 /** Answers what was found wrong. */
-async function faultsOf(scenario: Scenario, { point, storage, afterwards, again }: Trial): Promise<string[]> {
-  const cluster = await given(scenario, storage);
+async function faultsOf(scenario: Scenario, { point, variant, afterwards, again }: Trial): Promise<string[]> {
+  const cluster = await given(scenario, variant);
   let history: History = new Map();
   const faults: string[] = [];
   let hit = '';
@@ -136,8 +232,14 @@ async function faultsOf(scenario: Scenario, { point, storage, afterwards, again 
       cluster.pass();
     }
     for (const write of late) await write();
+    faults.push(...((await scenario.missing?.(cluster)) ?? []));
     faults.push(...cluster.differences(scenario.leaves));
     cluster.pass();
+    if (variant.isEncrypted)
+      await undisturbed(
+        cluster,
+        changeKeys((repository) => rotateDataKey(repository, { by })),
+      );
     await undisturbed(cluster, backup(scenario.leaves));
     await undisturbed(cluster, cleanup({ retention: { keepLast: 1 } }));
     faults.push(...(await cluster.faults()), ...(await cluster.garbage()).map((name) => `${name} is left`));
@@ -145,7 +247,9 @@ async function faultsOf(scenario: Scenario, { point, storage, afterwards, again 
     faults.push((error as Error).stack ?? String(error));
   }
   cluster.remove();
-  return faults.map((fault) => `${storage}${hit}, ${afterwards}: ${fault}`);
+  const { storage, isEncrypted } = variant;
+  const where = `${storage}${isEncrypted ? ', encrypted' : ''}`;
+  return faults.map((fault) => `${where}${hit}, ${afterwards}: ${fault}`);
 }
 
 /** Every one of `1..most`, or some that lie evenly, with a start by chance. */
@@ -175,20 +279,24 @@ test.each(Object.keys(scenarios))(
       ran++;
       if (faults.length < 20) faults.push(...(await faultsOf(scenario, trial)));
     };
-    for (const storage of ['memory', 'directory'] as const) {
-      const cluster = await given(scenario, storage);
-      const { counts } = await undisturbed(cluster, scenario.operation);
+    const ways = scenario.anew ? (['begins anew'] as const) : (['goes on', 'begins anew'] as const);
+    for (const variant of variants.filter(({ isEncrypted }) => isEncrypted || !scenario.keys)) {
+      const cluster = await given(scenario, variant);
+      const history: History = new Map();
+      const { counts } = await undisturbed(cluster, scenario.operation, history);
+      expect(scenario.did?.(history) ?? true).toBe(true);
+      expect((await scenario.missing?.(cluster)) ?? []).toEqual([]);
       cluster.remove();
       for (const [place, at] of points(counts.all, SAMPLE).entries()) {
-        for (const afterwards of eachOf(['goes on', 'begins anew'] as const, place)) {
-          await attempt({ point: { at, fate: 'stop' }, storage, afterwards });
+        for (const afterwards of eachOf(ways, place)) {
+          await attempt({ point: { at, fate: 'stop' }, variant, afterwards });
           const again = 1 + Math.floor(chance() * counts.all);
-          if (place % 4 === 0) await attempt({ point: { at, fate: 'stop' }, storage, afterwards, again });
+          if (place % 4 === 0) await attempt({ point: { at, fate: 'stop' }, variant, afterwards, again });
         }
       }
       for (const [place, at] of points(counts.storage, SAMPLE / 3).entries()) {
         for (const fate of eachOf(['lost answer', 'refused', 'late'] as const, place)) {
-          await attempt({ point: { at, fate }, storage, afterwards: 'goes on' });
+          await attempt({ point: { at, fate }, variant, afterwards: ways[0] });
         }
       }
     }

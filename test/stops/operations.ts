@@ -8,8 +8,12 @@ import type {
   SnapshotReceipt,
   UploadReceipt,
 } from '../../src/domain/operations.ts';
+import { rotateDataKey } from '../../src/storage/keyChanges.ts';
 import { repair } from '../../src/storage/repair.ts';
-import type { Generation, History, Processes, SmallCluster } from './smallCluster.ts';
+import type { Repository } from '../../src/storage/repository.ts';
+import { presentRoot } from '../../src/storage/roots.ts';
+import type { Generation } from './generations.ts';
+import type { History, Processes, SmallCluster } from './smallCluster.ts';
 import { TTL } from './smallCluster.ts';
 
 /**
@@ -149,6 +153,26 @@ export const cleanup =
       await step('cleanup', () => all[1].coordinator.cleanUp({ grant, nonce: nonceOf(attempt, 'commit'), request }));
       return null;
     });
+
+/** What "homarus key add", "remove" and "rotate" do. */
+export const changeKeys =
+  (change: (repository: Repository) => Promise<unknown>): Operation =>
+  async (_, { repository }, history) => {
+    await stepsOf(history)('keys', async () => {
+      await presentRoot(repository);
+      return change(repository);
+    });
+  };
+
+/** What "homarus key rotate --reencrypt" does. */
+export const reencrypt: Operation = async (cluster, processes, history) => {
+  const { repository } = processes;
+  await stepsOf(history)('rotate', async () => {
+    const { root } = await presentRoot(repository);
+    if (root.keys?.rewriteBelow === undefined) await rotateDataKey(repository, { by: 'test', reencrypt: true });
+  });
+  await cleanup({ backups: [] })(cluster, processes, history);
+};
 
 /** What "homarus repair" does, once all have been silent for long enough; who sees it fail runs it again. */
 export const mend: Operation = async (_, { repository, directory }, history) => {

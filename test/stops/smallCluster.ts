@@ -1,14 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import {
-  appendFileSync,
-  chmodSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createControlActivities } from '../../src/activities/control.ts';
@@ -17,6 +8,7 @@ import type { Liveness } from '../../src/activities/liveness.ts';
 import type { NodeJobs } from '../../src/activities/node.ts';
 import { createNodeActivities } from '../../src/activities/node.ts';
 import { NodePlugin } from '../../src/activities/plugin.ts';
+import type { RootDocument } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
 import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
 import { clean } from '../../src/node/cleaner.ts';
@@ -38,14 +30,18 @@ import { createRepository } from '../../src/storage/create.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import type { Repository, RepositoryParameters } from '../../src/storage/repository.ts';
+import { openRepository } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
+import { unlockedBy } from '../../src/storage/unlock.ts';
 import { verifyStored } from '../../src/storage/verify.ts';
 import { prepareRoots } from '../../src/workers/nodeJobs.ts';
 import { notesIn } from '../../src/workers/notes.ts';
+import { encrypted } from '../storage/given.ts';
 import { givenNode } from '../support/backUp.ts';
-import type { Tree } from '../support/trees.ts';
-import { compareTrees, makeTree } from '../support/trees.ts';
+import { compareTrees } from '../support/trees.ts';
+import type { Generation } from './generations.ts';
+import { edit, nodeIds, pristineOf } from './generations.ts';
 import type { Life } from './life.ts';
 
 /** A cluster of two nodes small enough to be stopped thousands of times: its processes, without Temporal, in one. */
@@ -55,72 +51,6 @@ const parameters: Pick<RepositoryParameters, 'chunker' | 'pack'> = {
   pack: { size: 40_000, block: 16_384 },
 };
 export const TTL = 60_000;
-
-const file = (size: number, seed: number) => ({ type: 'file' as const, size, seed, mode: 0o644 });
-const common: Tree = {
-  big: file(70_001, 1),
-  inline: file(100, 2),
-  dir: { type: 'directory', mode: 0o755, entries: { a: file(5_000, 3), moved: file(3_000, 4), gone: file(2_500, 5) } },
-  twin: file(6_000, 6),
-  'twin-2': { type: 'hardlink' },
-  link: { type: 'symlink', target: 'big' },
-};
-const trees: Record<string, Tree> = {
-  n1: { ...common, own: file(20_000, 7) },
-  n2: { ...common, own: file(9_000, 8), 'own-2': file(30_000, 9) },
-};
-
-/** What a node's root holds in each generation: the first is made, each other one by edits. */
-export const generations = ['g1', 'g2', 'g3'] as const;
-export type Generation = (typeof generations)[number];
-
-const edits: Record<Generation, (root: string) => void> = {
-  g1: () => undefined,
-  g2(root) {
-    appendFileSync(join(root, 'big'), Buffer.alloc(9_000, 'grown'));
-    writeFileSync(join(root, 'new'), Buffer.alloc(12_000, `new on ${root.split('/').at(-1)}`));
-    rmSync(join(root, 'dir', 'gone'));
-    renameSync(join(root, 'dir', 'moved'), join(root, 'moved'));
-    chmodSync(join(root, 'dir'), 0o750);
-  },
-  g3(root) {
-    rmSync(join(root, 'big'));
-    writeFileSync(join(root, 'own'), Buffer.alloc(20_000, 'other'));
-  },
-};
-
-/** Goes from one generation to the next, with times that do not depend on when. */
-function edit(root: string, generation: Generation): void {
-  edits[generation](root);
-  const time = 1_650_000_000 + generations.indexOf(generation);
-  for (const name of ['big', 'new', 'own', 'dir', '.']) {
-    try {
-      utimesSync(join(root, name), time, time);
-    } catch {
-      // Not in this generation.
-    }
-  }
-}
-
-/** What the nodes hold in each generation, made once, to compare with. */
-export function makePristine(base: string): void {
-  for (const node of Object.keys(trees)) {
-    let former: string | undefined;
-    for (const generation of generations) {
-      const root = pristineOf(base, generation, node);
-      mkdirSync(join(root, '..'), { recursive: true });
-      if (former) execFileSync('cp', ['-a', former, root]);
-      else makeTree(root, trees[node]!);
-      // A node's root has its link directory; that one came is no change of the root.
-      mkdirSync(join(root, '.homarus'), { recursive: true, mode: 0o700 });
-      edit(root, generation);
-      former = root;
-    }
-  }
-}
-
-const pristineOf = (base: string, generation: Generation, node: string): string =>
-  join(base, 'pristine', generation, node);
 
 /** Answers of the steps of an operation that ended: as Temporal's history, they survive every process. */
 export type History = Map<string, unknown>;
@@ -145,11 +75,12 @@ export class SmallCluster {
     this.#base = base;
     this.#directory = directory;
     this.#open = open;
-    this.nodes = Object.keys(trees).map((id) => givenNode(directory, id));
+    this.nodes = nodeIds.map((id) => givenNode(directory, id));
   }
 
-  async init(): Promise<void> {
-    const { repository } = await createRepository(this.#open(undefined), { cluster: 'east', ...parameters });
+  async init({ isEncrypted = false } = {}): Promise<void> {
+    const options = { cluster: 'east', ...parameters, ...(isEncrypted ? encrypted : {}) };
+    const { repository } = await createRepository(this.#open(undefined), options);
     this.#repository = repository;
     for (const { id, roots } of this.nodes) {
       rmSync(roots[0]!.path, { recursive: true });
@@ -189,8 +120,15 @@ export class SmallCluster {
   }
 
   repository(life?: Life): Repository {
-    const store = this.#open(life);
-    return { ...this.#repository, store: { ...bound(store), now: async () => this.now() } };
+    const store = { ...bound(this.#open(life)), now: async () => this.now() };
+    const { unlocked: keys, ...repository } = this.#repository;
+    if (!keys) return { ...repository, store };
+    // As who has just opened it: data keys are read with the root.
+    const unlocked = unlockedBy(keys.repository, keys.slot, {
+      master: Buffer.from(keys.master),
+      parameters: Buffer.from(keys.parameters),
+    });
+    return { ...repository, store, unlocked, sealing: { ...repository.sealing, keys: unlocked.keys } };
   }
 
   /** Starts all processes of the cluster. */
@@ -297,6 +235,7 @@ export class SmallCluster {
     const verified = await verifyStored(repository, { operation: 'check', packs: [] }, { directory });
     const faults = verified.first.map((damage) => `verify finds ${JSON.stringify(damage)}`);
     if (verified.damagedBackups > 0) faults.push(`verify finds ${verified.damagedBackups} backups damaged`);
+    faults.push(...(await slotFaults(repository, at.root)));
     for (const { name, label } of at.root.backups) {
       for (const node of this.nodes) {
         const target = join(this.#directory, 'restored', node.id);
@@ -330,8 +269,10 @@ export class SmallCluster {
     const { root } = await presentRoot(repository);
     const led = await ledTo(repository, root);
     const garbage: string[] = [];
+    const slots = (root.keys?.slots ?? []).map(keys.slot);
     for await (const { key } of repository.store.list('')) {
-      const known = key === 'repository.json' || key.startsWith('roots/') || key === keys.lease(root.epoch);
+      const known =
+        ['repository.json', keys.lease(root.epoch), ...slots].includes(key) || /^(roots|keys\/generation)/.test(key);
       if (!known && !led.has(key)) garbage.push(key);
     }
     const expect = (directory: string, names: RegExp): void => {
@@ -389,6 +330,18 @@ function contextOf(): JobContext {
     warn: () => undefined,
     pool: { threads: 2, run } as unknown as WorkPool,
   };
+}
+
+/** Key slots that count and are not there, or do not open. */
+async function slotFaults({ store }: Repository, root: RootDocument): Promise<string[]> {
+  if (!root.keys) return [];
+  try {
+    await openRepository(store, encrypted);
+    const listed = await Promise.all(root.keys.slots.map(async (id) => ({ id, is: await store.stat(keys.slot(id)) })));
+    return listed.filter(({ is }) => is === undefined).map(({ id }) => `key slot ${id} counts and is gone`);
+  } catch (error) {
+    return [`it does not open: ${error}`];
+  }
 }
 
 function namesIn(directory: string): string[] {
