@@ -36,7 +36,7 @@ export interface Config {
   schedules: ScheduleDefinition[];
   retention: RetentionPolicy;
   cleanup: RewriteLimits;
-  api: { host: string; port: number };
+  api: ConfigFile['api'];
   /** What processes keep on this machine. */
   dataDir: string;
 }

@@ -47,6 +47,7 @@ export function contradictions(file: ConfigFile): Fault[] {
     ...directoryFaults(file),
     ...timeFaults(file),
     ...scheduleFaults(file),
+    ...apiFaults(file),
   ];
 }
 
@@ -187,6 +188,25 @@ function timeFaults({ lock, retention }: ConfigFile): Fault[] {
       path: ['retention', 'minimumBackups'],
       message: `must not be greater than maximumBackups, ${maximumBackups}`,
     });
+  }
+  return faults;
+}
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+
+function apiFaults({ api: { host, tokens } }: ConfigFile): Fault[] {
+  const faults: Fault[] = [];
+  if (tokens.length === 0 && !LOOPBACK.test(host)) {
+    faults.push({
+      path: ['api', 'host'],
+      message:
+        'without api.tokens everybody who reaches the facade may restore and delete: give tokens ("homarus token create" makes them), or 127.0.0.1 or ::1',
+    });
+  }
+  for (const [place, { name }] of tokens.entries()) {
+    const first = tokens.findIndex((other) => other.name === name);
+    if (first < place)
+      faults.push({ path: ['api', 'tokens', place, 'name'], message: `"${name}" is taken by api.tokens[${first}]` });
   }
   return faults;
 }

@@ -2,9 +2,8 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import type { PluginFields } from './configPlugin.ts';
 import { schedule } from './configSchedules.ts';
-import { isSpan, isTimeZone } from './domain/calendar.ts';
-import { UNLIMITED } from './domain/retention.ts';
 import { fields } from './plugins/fields.ts';
+import { retentionFields } from './retentionSchema.ts';
 
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
 
@@ -97,14 +96,11 @@ const node = z
     'linkDir goes with root; with roots each has its own',
   );
 
-const keepCount = z
-  .union([whole(1, 1e6), z.literal('unlimited').transform(() => UNLIMITED)], {
-    error: 'give a number from 1 on, or unlimited',
-  })
-  .optional();
-const span = text
-  .refine(isSpan, 'give a span such as 1y6m, 14d or 36h (y years, m months, d days, h hours)')
-  .optional();
+const token = z.strictObject({
+  name,
+  role: z.enum(['read', 'operate'], { error: 'give read or operate' }),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'give the hash that "homarus token create" printed, never the token'),
+});
 
 /** All of a group are optional, and a group that is missing is one without fields. */
 const group = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
@@ -151,37 +147,17 @@ export const configFile = z.strictObject({
   attempts: group({ backup: whole(1, 100).default(5) }),
   backup: group({ allowMissing: whole(0, 10_000).default(0), alertAfter: duration(60_000).optional() }),
   schedules: z.record(name, schedule).default({}),
-  retention: group({
-    keepLast: keepCount,
-    keepHourly: keepCount,
-    keepDaily: keepCount,
-    keepWeekly: keepCount,
-    keepMonthly: keepCount,
-    keepYearly: keepCount,
-    keepWithin: span,
-    keepWithinHourly: span,
-    keepWithinDaily: span,
-    keepWithinWeekly: span,
-    keepWithinMonthly: span,
-    keepWithinYearly: span,
-    timeZone: z.string().refine(isTimeZone, 'give the name of a time zone such as Europe/Berlin').optional(),
-    minimumBackups: whole(0, 1e6).optional(),
-    maximumBackups: whole(1, 1e6).optional(),
-    keepDays: whole(0, 1e5).optional(),
-  }),
+  retention: group(retentionFields),
   cleanup: group({
     maxUnused: share.default(0.05),
     maxRepackBytes: size.nullable().default(null),
   }),
   api: group({
-    host: z
-      .string()
-      .refine(
-        (host) => /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host),
-        'the facade has no authentication yet: give 127.0.0.1 or ::1',
-      )
-      .default('127.0.0.1'),
+    host: text.default('127.0.0.1'),
     port: whole(0, 65_535).default(5515),
+    tokens: z.array(token).default([]),
+    tls: z.strictObject({ certFile: path, keyFile: path }).optional(),
+    temporalUi: z.url({ protocol: /^https?$/, error: 'give a URL such as https://temporal.example.org' }).optional(),
   }),
   dataDir: path.default('/var/lib/homarus'),
 });

@@ -202,7 +202,7 @@ describe('what is refused, with the path of the field and what would be right:',
       { retention: { minimumBackups: 5, maximumBackups: 2 } },
       'retention.minimumBackups: must not be greater than maximumBackups, 2',
     ],
-    ['a facade for everybody', { api: { host: '0.0.0.0' } }, /^api\.host: the facade has no authentication yet/],
+    ['a facade for everybody', { api: { host: '0.0.0.0' } }, /^api\.host: without api\.tokens everybody who reaches/],
     [
       'half of credentials',
       { storages: { main: { type: 's3', bucket: 'b', credentials: { accessKeyIdEnv: 'A' } } } },

@@ -1,102 +1,118 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify from 'fastify';
-import { z } from 'zod';
-import type { OperationStatus } from '../client/progress.ts';
-import type { BackupEntry } from '../domain/documents.ts';
-import { errorTable, HomarusError } from '../domain/errors.ts';
-import type { BackupRequest } from '../domain/operations.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { ApiDeps } from './deps.ts';
+import { Events } from './events.ts';
+import { IDEMPOTENCY_KEY, openApi } from './openapi.ts';
+import { PROBLEM_JSON, problemOf } from './problems.ts';
+import type { Route } from './route.ts';
+import { parse } from './route.ts';
+import { backupRoutes } from './routes/backups.ts';
+import { cleanupRoutes } from './routes/cleanups.ts';
+import { clusterRoutes } from './routes/cluster.ts';
+import { operationRoutes } from './routes/operations.ts';
+import { addSafety, pathOf } from './safety.ts';
 
-/** What the facade is handed: it keeps no state of its own. */
-export interface ApiDeps {
-  cluster: string;
-  /** Newest first. */
-  listBackups(storage: string | undefined): Promise<BackupEntry[]>;
-  /** Answers the operation's id. */
-  startBackup(request: BackupRequest, idempotencyKey: string | undefined): Promise<string>;
-  operation(id: string): Promise<OperationStatus>;
-  /** Rejects with the reason when Temporal does not answer. */
-  checkTemporal(): Promise<void>;
-}
+const BODY_LIMIT = 64 * 1024;
+/** A request must have come whole within this time, ms. */
+const REQUEST_WITHIN = 30_000;
 
-const backupBody = z
-  .strictObject({
-    label: z.string().max(200).optional(),
-    storage: z.string().min(1).max(100).optional(),
-    waitForLock: z.number().int().nonnegative().optional(),
-    withoutNodes: z.array(z.string().min(1).max(63)).min(1).max(10_000).optional(),
-    allowMissing: z.number().int().min(0).max(10_000).optional(),
-  })
-  .default({});
-const listQuery = z.strictObject({ storage: z.string().min(1).max(100).optional() });
-const idempotencyKey = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 . _ -');
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
 
-/** The REST facade: routes, and every error as problem+json (RFC 9457) from the one table. */
+/** The REST facade: all routes, and every error as problem+json (RFC 9457) from the one table. */
 export function createApi(deps: ApiDeps): FastifyInstance {
-  const app = fastify({ bodyLimit: 64 * 1024 });
+  const app = fastify({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_WITHIN,
+    exposeHeadRoutes: false,
+    ...(deps.tls ? { https: { ...deps.tls, minVersion: 'TLSv1.2' as const } } : {}),
+  } as { bodyLimit: number });
+  app.removeContentTypeParser('text/plain');
+  addSafety(app, deps);
 
-  app.get('/health', async () => ({ status: 'ok', cluster: deps.cluster }));
+  const events = new Events(deps.temporal);
+  app.addHook('preClose', async () => events.close());
+  const routes = apiRoutes(deps, events);
+  for (const route of routes) addRoute(app, route, deps);
+  addRefusals(app, routes);
 
-  app.get('/ready', async () => {
-    await deps.checkTemporal();
-    return { status: 'ready' };
-  });
+  const document = JSON.stringify(openApi(routes));
+  app.get('/openapi.json', (_, reply) => reply.type('application/json; charset=utf-8').send(document));
 
-  app.get('/v1/backups', async (request) => {
-    const { storage } = parse(listQuery, request.query, 'query');
-    return { cluster: deps.cluster, backups: await deps.listBackups(storage) };
-  });
-
-  app.post('/v1/backups', async (request, reply) => {
-    const body = parse(backupBody, request.body ?? {}, 'body');
-    const header = request.headers['idempotency-key'];
-    const key = header === undefined ? undefined : parse(idempotencyKey, header, 'Idempotency-Key');
-    const asked: BackupRequest = { by: `REST ${request.ip}` };
-    if (body.label !== undefined) asked.label = body.label;
-    if (body.storage !== undefined) asked.storage = body.storage;
-    if (body.waitForLock !== undefined) asked.waitForLock = body.waitForLock;
-    if (body.withoutNodes !== undefined) asked.withoutNodes = body.withoutNodes;
-    if (body.allowMissing !== undefined) asked.allowMissing = body.allowMissing;
-    const operation = await deps.startBackup(asked, key);
-    return reply.code(202).header('location', `/v1/operations/${operation}`).send({ operation });
-  });
-
-  app.get<{ Params: { id: string } }>('/v1/operations/:id', (request) => deps.operation(request.params.id));
-
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error);
-    return reply.code(problem.status).type('application/problem+json').send(problem);
+    if (problem.title === 'Internal')
+      deps.log('error', 'request failed', { path: pathOf(request), error: textOf(error) });
+    if (problem.status === 401 || problem.status === 403) {
+      const { method, by } = request;
+      deps.log('warn', 'audit: refused', { by, method, path: pathOf(request), code: problem.title });
+    }
+    return sendProblem(reply, problem);
   });
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .type('application/problem+json')
-      .send({
-        type: 'about:blank',
-        status: 404,
-        title: 'NotFound',
-        detail: `there is nothing at ${request.method} ${request.url}`,
-        hint: 'See docs/architecture.md for the routes.',
-      }),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const error = new HomarusError('RouteNotFound', `there is nothing at ${request.method} ${pathOf(request)}`);
+    return sendProblem(reply, problemOf(error));
+  });
   return app;
 }
 
-function parse<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) => `${[where, ...issue.path].join('.')}: ${issue.message}`);
-  throw new HomarusError('BadInput', faults.join('; '));
+export const apiRoutes = (deps: ApiDeps, events: Events): Route[] => [
+  ...backupRoutes(deps),
+  ...cleanupRoutes(deps),
+  ...operationRoutes(deps, events),
+  ...clusterRoutes(deps),
+];
+
+function addRoute(app: FastifyInstance, route: Route, { log }: ApiDeps): void {
+  app.route({
+    method: route.method,
+    url: urlOf(route),
+    config: { role: route.role },
+    handler: async (request, reply) => {
+      const asked = {
+        params: route.params && parse(route.params, request.params, 'path'),
+        query: route.query && parse(route.query, request.query, 'query'),
+        body: route.body && parse(route.body, request.body ?? undefined, 'body'),
+        key: route.keyed ? keyOf(request) : undefined,
+        ...{ by: request.by, headers: request.headers, reply },
+      };
+      const answer = await route.run(asked);
+      const { operation } = (answer ?? {}) as { operation?: string };
+      if (route.role === 'operate') {
+        const { by, method } = request;
+        log('info', `audit: ${route.name}`, { by, method, path: pathOf(request), ...(operation ? { operation } : {}) });
+      }
+      if (reply.sent || answer === reply) return reply;
+      if (route.answer.status === 202 && operation) reply.header('location', `/v1/operations/${operation}`);
+      return reply.code(route.answer.status).send(answer);
+    },
+  });
 }
 
-function problemOf(error: unknown) {
-  const { statusCode } = error as { statusCode?: number };
-  const known =
-    error instanceof HomarusError
-      ? error
-      : new HomarusError(
-          statusCode !== undefined && statusCode < 500 ? 'BadInput' : 'Internal',
-          error instanceof Error ? error.message : String(error),
-        );
-  const status = error instanceof HomarusError ? errorTable[known.code].http : (statusCode ?? 500);
-  return { type: 'about:blank', status, title: known.code, detail: known.message, hint: known.hint };
+const urlOf = ({ path }: Route): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
+
+function keyOf({ headers }: FastifyRequest): string | undefined {
+  const header = headers['idempotency-key'];
+  return header === undefined ? undefined : parse(IDEMPOTENCY_KEY, header, 'Idempotency-Key');
 }
+
+/** What a path has no method for is told which it has. */
+function addRefusals(app: FastifyInstance, routes: readonly Route[]): void {
+  for (const url of new Set(routes.map(urlOf))) {
+    const allowed = routes.filter((route) => urlOf(route) === url).map(({ method }) => method);
+    app.route({
+      method: METHODS.filter((method) => !(allowed as string[]).includes(method)),
+      url,
+      handler: (request, reply) => {
+        const what = `${pathOf(request)} can be asked with ${allowed.join(', ')}, not with ${request.method}`;
+        reply.header('allow', allowed.join(', '));
+        return sendProblem(reply, problemOf(new HomarusError('MethodNotAllowed', what)));
+      },
+    });
+  }
+}
+
+const sendProblem = (reply: FastifyReply, problem: ReturnType<typeof problemOf>): FastifyReply =>
+  reply.code(problem.status).type(PROBLEM_JSON).send(problem);
+
+const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

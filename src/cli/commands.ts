@@ -16,6 +16,7 @@ import { scheduleCommands } from './commands/schedules.ts';
 import { api, coordinator, node, run } from './commands/serve.ts';
 import { init } from './commands/setup.ts';
 import { status } from './commands/status.ts';
+import { tokenCommands } from './commands/token.ts';
 import { demo, dev } from './commands/tryOut.ts';
 import { verify } from './commands/verify.ts';
 
@@ -26,7 +27,7 @@ export const commands: readonly Group[] = [
   { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
   {
     heading: 'The cluster:',
-    commands: [init, repair, configCommands, status, scheduleCommands, keyCommands, acceptRollback],
+    commands: [init, repair, configCommands, status, scheduleCommands, keyCommands, tokenCommands, acceptRollback],
   },
   { heading: 'Processes:', commands: [run, node, coordinator, api] },
 ];

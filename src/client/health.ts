@@ -1,6 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { NodeInfo } from '../domain/cluster.ts';
 import { coordinatorQueue, nodeControlQueue } from '../domain/cluster.ts';
+import type { OperationState } from './progress.ts';
+import { stateOf } from './progress.ts';
 
 /** Which workers are there, as Temporal sees them, and which operations run. */
 
@@ -14,10 +16,12 @@ export interface NodeHealth {
   worker: string | null;
 }
 
-export interface RunningOperation {
+export interface ListedOperation {
   id: string;
   kind: string;
+  state: OperationState;
   started: string;
+  ended: string | null;
   by: string;
 }
 
@@ -45,16 +49,35 @@ export async function coordinatorsOf(client: Client, cluster: string, now: Date)
   return known.filter((poller) => isAlive(poller, now)).length;
 }
 
-/** The operations of a cluster that have not ended, the latest first. */
-export async function runningOperations(client: Client, cluster: string): Promise<RunningOperation[]> {
-  const query = `ExecutionStatus = "Running" AND TaskQueue = "${coordinatorQueue(cluster)}"`;
-  const running: RunningOperation[] = [];
-  for await (const { workflowId, type, startTime, memo } of client.workflow.list({ query })) {
-    const { by = '' } = (memo?.homarus ?? {}) as { by?: string };
-    running.push({ id: workflowId, kind: type, started: startTime.toISOString(), by });
-  }
-  return running.toSorted((a, b) => (a.started < b.started ? 1 : -1));
+export interface WhichOperations {
+  /** Only those that have not ended. */
+  running?: boolean;
+  /** So many of the latest. */
+  limit?: number;
 }
+
+/** The operations of a cluster that Temporal still knows, the latest first. */
+export async function listOperations(
+  client: Client,
+  cluster: string,
+  { running = false, limit = Number.POSITIVE_INFINITY }: WhichOperations = {},
+): Promise<ListedOperation[]> {
+  const query = `TaskQueue = "${coordinatorQueue(cluster)}"${running ? ' AND ExecutionStatus = "Running"' : ''}`;
+  const listed: ListedOperation[] = [];
+  for await (const execution of client.workflow.list({ query })) {
+    const { workflowId: id, type: kind, startTime, closeTime, status } = execution;
+    const { by = '' } = (execution.memo?.homarus ?? {}) as { by?: string };
+    const times = { started: startTime.toISOString(), ended: closeTime?.toISOString() ?? null };
+    listed.push({ id, kind, state: stateOf(status.name), ...times, by });
+    // Temporal answers the latest first.
+    if (listed.length >= limit) break;
+  }
+  return listed.toSorted((a, b) => (a.started < b.started ? 1 : -1));
+}
+
+/** The operations of a cluster that have not ended, the latest first. */
+export const runningOperations = (client: Client, cluster: string): Promise<ListedOperation[]> =>
+  listOperations(client, cluster, { running: true });
 
 export interface Poller {
   worker: string;

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { coordinatorQueue } from '../domain/cluster.ts';
@@ -57,7 +57,7 @@ export async function startOperation<N extends OperationName>(
         workflowIdConflictPolicy: 'USE_EXISTING',
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         staticSummary: summaryOf(name, cluster, request),
-        memo: { homarus: { cluster, kind: name, by: request.by ?? '' } },
+        memo: { homarus: { cluster, kind: name, by: request.by ?? '', asked: digestOf(request) } satisfies Memo },
         ...attributes,
       }),
     );
@@ -65,6 +65,37 @@ export async function startOperation<N extends OperationName>(
     if (error instanceof WorkflowExecutionAlreadyStartedError) return client.workflow.getHandle(id);
     throw error;
   }
+}
+
+/**
+ * Starts an operation once for each key of its caller's, for as long as Temporal remembers it; answers its id. `KeyReused`
+ * when the key belongs to another request.
+ */
+export async function startOnce<N extends OperationName>(
+  client: Client,
+  cluster: string,
+  name: N,
+  request: Operations[N]['request'],
+  key: string,
+): Promise<string> {
+  const handle = await startOperation(client, cluster, name, request, `${name}-${cluster}-${key}`);
+  const memo = (await handle.describe()).memo?.homarus as Memo | undefined;
+  if (memo?.asked === digestOf(request)) return handle.workflowId;
+  throw new HomarusError('KeyReused', `${handle.workflowId} was asked something else under this Idempotency-Key`);
+}
+
+/** What an operation's memo says: whose, which, who asked for it, and a digest of what was asked. */
+interface Memo {
+  cluster: string;
+  kind: string;
+  by: string;
+  asked: string;
+}
+
+function digestOf(request: object): string {
+  const fields = Object.entries(request).filter(([name, value]) => name !== 'by' && value !== undefined);
+  const sorted = fields.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('base64url').slice(0, 22);
 }
 
 /** The result of an operation; a HomarusError with the code and text of its failure when it failed. */
@@ -76,24 +107,45 @@ export async function resultOf<N extends OperationName>(handle: WorkflowHandle):
   }
 }
 
+/** What Temporal knows of an operation; `OperationNotFound` where there is none, or none of `cluster`. */
+export async function describeOperation(client: Client, id: string, cluster?: string) {
+  const description = await client.workflow
+    .getHandle(id)
+    .describe()
+    .catch((error: unknown) => {
+      throw notFoundOr(id, error);
+    });
+  if (cluster === undefined || description.taskQueue === coordinatorQueue(cluster)) return description;
+  throw new HomarusError('OperationNotFound', `cluster ${cluster} has no operation ${id}`);
+}
+
 /** Asks an operation to stop; it unlocks the cluster before it ends. */
-export async function cancelOperation(client: Client, id: string): Promise<void> {
+export async function cancelOperation(client: Client, id: string, cluster?: string): Promise<void> {
   try {
+    if (cluster !== undefined) await describeOperation(client, id, cluster);
     await client.workflow.getHandle(id).cancel();
   } catch (error) {
     throw notFoundOr(id, error);
   }
 }
 
-/** Tells the operation that holds the lock for its operator to let go; answers how it ended. */
-export async function unlockOperation(client: Client, id: string): Promise<void> {
-  const handle = client.workflow.getHandle(id);
+/** Tells the operation that holds the lock for its operator to let go. `BadInput` for one that is no such lock. */
+export async function askToUnlock(client: Client, id: string, cluster?: string): Promise<void> {
+  const { type } = await describeOperation(client, id, cluster);
+  if (type !== 'lock') {
+    throw new HomarusError('BadInput', `${id} is a ${type}, which nobody can unlock while it works; cancel it`);
+  }
   try {
-    await handle.signal('unlock');
+    await client.workflow.getHandle(id).signal('unlock');
   } catch (error) {
     throw notFoundOr(id, error);
   }
-  await resultOf<'lock'>(handle);
+}
+
+/** The same, and waits until the cluster is free. */
+export async function unlockOperation(client: Client, id: string): Promise<void> {
+  await askToUnlock(client, id);
+  await resultOf<'lock'>(client.workflow.getHandle(id));
 }
 
 export function notFoundOr(id: string, error: unknown): unknown {

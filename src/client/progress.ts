@@ -5,7 +5,7 @@ import type { OperationKind } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { HeartbeatDetails, NodeProgress, OperationProgress } from '../domain/operations.ts';
 import { operationFailure, resultIn } from './failures.ts';
-import { notFoundOr } from './operations.ts';
+import { describeOperation } from './operations.ts';
 
 export type OperationState = 'running' | 'succeeded' | 'failed' | 'cancelled';
 
@@ -31,14 +31,17 @@ const states: Partial<Record<WorkflowExecutionStatusName, OperationState>> = {
   TIMED_OUT: 'failed',
 };
 
-/** What an operation is at: the workflow knows phases and receipts, heartbeats what happens inside of an activity. */
-export async function operationStatus(client: Client, id: string): Promise<OperationStatus> {
+export const stateOf = (status: WorkflowExecutionStatusName): OperationState => states[status] ?? 'running';
+
+/**
+ * What an operation is at: the workflow knows phases and receipts, heartbeats what happens inside of an activity.
+ * `OperationNotFound` where there is none, or none of `cluster`.
+ */
+export async function operationStatus(client: Client, id: string, cluster?: string): Promise<OperationStatus> {
   const handle = client.workflow.getHandle(id);
-  const description = await handle.describe().catch((error: unknown) => {
-    throw notFoundOr(id, error);
-  });
+  const description = await describeOperation(client, id, cluster);
   const memo = description.memo?.homarus as { by?: string } | undefined;
-  const state = states[description.status.name] ?? 'running';
+  const state = stateOf(description.status.name);
   const status: OperationStatus = {
     id,
     kind: description.type as OperationKind,

@@ -1,4 +1,4 @@
-import type { BackupEntry, Holder, ManifestNode } from '../domain/documents.ts';
+import type { BackupEntry, Holder, Manifest, ManifestNode } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { errorTable, HomarusError, hasCode } from '../domain/errors.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
@@ -52,8 +52,10 @@ export interface ListedBackup extends BackupEntry {
 }
 
 /** The backups, newest first. */
-export async function listBackups(reading: Reading): Promise<ListedBackup[]> {
-  const pinned = await pinnedBackups(reading.repository);
+export const listBackups = async (reading: Reading): Promise<ListedBackup[]> =>
+  withPins(reading, await pinnedBackups(reading.repository));
+
+export function withPins(reading: Reading, pinned: ReadonlyMap<string, { until: string | null }>): ListedBackup[] {
   return newestFirst(reading).map((entry) => ({
     ...entry,
     pinned: pinned.has(entry.name),
@@ -85,6 +87,27 @@ function nearest(reading: Reading, name: string): string | undefined {
   };
   const [best] = newestFirst(reading).toSorted((a, b) => alike(b.name) - alike(a.name));
   return best && alike(best.name) >= 'YYYY'.length ? best.name : undefined;
+}
+
+/** A listed backup with its manifest, but without the places of trees: they are for programs that read the storage. */
+export interface BackupDetails extends Omit<ListedBackup, 'manifest'> {
+  manifest: Omit<Manifest, 'nodes'> & { nodes: DetailedNode[] };
+}
+export type DetailedNode = Omit<ManifestNode, 'roots'> & { roots: Omit<ManifestNode['roots'][number], 'tree'>[] };
+
+/** By name, or `latest`. */
+export async function showBackup(reading: Reading, wanted: string): Promise<BackupDetails> {
+  const { repository, at } = reading;
+  const entry = findBackup(reading, wanted);
+  const manifest = await readBackup(repository, at, entry.name, (_, now) => readManifest(repository, now));
+  const pin = (await pinnedBackups(repository)).get(entry.name);
+  const nodes = manifest.nodes.map((node) => ({ ...node, roots: node.roots.map(({ tree: _, ...root }) => root) }));
+  return {
+    ...entry,
+    pinned: pin !== undefined,
+    pinnedUntil: pin?.until ?? null,
+    manifest: { ...manifest, nodes },
+  };
 }
 
 export interface LockState {

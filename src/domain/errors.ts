@@ -114,6 +114,14 @@ export const errorTable = {
   ),
   WorkerRestarted: row(503, 23, 'activity', 'The worker was restarted; the activity goes on by itself.'),
   OperationNotFound: row(404, 24, 'never', 'Temporal forgets operations after its retention; "homarus list" does not.'),
+  TokenMissing: row(401, 29, 'never', 'Send "Authorization: Bearer TOKEN"; "homarus token create" makes one.'),
+  NotAllowed: row(403, 29, 'never', 'Ask who runs the facade for a token with the role that is needed.'),
+  RouteNotFound: row(404, 24, 'never', '/openapi.json has all routes.'),
+  MethodNotAllowed: row(405, 2, 'never', 'The header Allow, and /openapi.json, say what can be asked there.'),
+  BodyTooLarge: row(413, 2, 'never', 'Send less; /openapi.json says what each request takes.'),
+  BodyNotJson: row(415, 2, 'never', 'Send JSON, with "Content-Type: application/json".'),
+  KeyReused: row(422, 2, 'never', 'Give each new request an Idempotency-Key of its own.'),
+  TooManyStreams: row(429, 24, 'never', 'Close streams that nobody reads, or ask for the operation now and then.'),
 } as const satisfies Record<string, Row>;
 
 export type ErrorCode = keyof typeof errorTable;

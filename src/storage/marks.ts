@@ -69,19 +69,24 @@ export async function unpin(repository: Repository, backup: string, options: Cal
   return pins.length;
 }
 
+export interface MarkOptions extends CallOptions {
+  backup?: string;
+  /** What was read before by these keys: a mark never changes. */
+  known?: ReadonlyMap<string, Mark>;
+}
+
 /**
  * All marks, or those of one backup. A mark that cannot be read counts as a pin. A cleanup reads them after it took the
  * lock and again before its commit.
  */
-export async function listMarks(
-  repository: Repository,
-  options: CallOptions & { backup?: string } = {},
-): Promise<Mark[]> {
+export async function listMarks(repository: Repository, options: MarkOptions = {}): Promise<Mark[]> {
   const marks: Mark[] = [];
   const prefix = options.backup === undefined ? 'marks/' : `marks/${options.backup}/`;
   for await (const { key } of repository.store.list(prefix, options)) {
-    const stored = await repository.store.read(key, undefined, options);
-    if (stored) marks.push({ ...openMark(repository, key, stored), key });
+    const known = options.known?.get(key);
+    const stored = known ? undefined : await repository.store.read(key, undefined, options);
+    if (known) marks.push(known);
+    else if (stored) marks.push({ ...openMark(repository, key, stored), key });
   }
   return marks;
 }
@@ -91,8 +96,12 @@ export async function pinnedBackups(
   repository: Repository,
   options?: CallOptions,
 ): Promise<Map<string, { until: string | null }>> {
+  return pinsIn(await listMarks(repository, options));
+}
+
+export function pinsIn(marks: readonly Mark[]): Map<string, { until: string | null }> {
   const held = new Map<string, { until: string | null }>();
-  for (const { backup, until = null } of await listMarks(repository, options)) {
+  for (const { backup, until = null } of marks) {
     const known = held.get(backup)?.until;
     if (known === null) continue;
     if (until === null || known === undefined || Date.parse(until) > Date.parse(known)) held.set(backup, { until });

@@ -1,8 +1,6 @@
-import type { ListedBackup } from '../../client/reading.ts';
-import { findBackup, listBackups } from '../../client/reading.ts';
-import type { Manifest } from '../../domain/documents.ts';
+import type { BackupDetails, ListedBackup } from '../../client/reading.ts';
+import { listBackups, showBackup } from '../../client/reading.ts';
 import { formatBytes } from '../../domain/text.ts';
-import { readBackup, readManifest } from '../../storage/backups.ts';
 import type { Spec } from '../command.ts';
 import { storageOption } from '../options.ts';
 import { counted, table } from '../terminal.ts';
@@ -32,21 +30,12 @@ export const show: Spec<{ storage?: string }, [string]> = {
   example: 'homarus show latest',
   async run(context, { storage }, wanted) {
     const reading = await context.reading(storage, { anyCluster: true });
-    const { repository, at } = reading;
-    const { name } = findBackup(reading, wanted);
-    const manifest = await readBackup(repository, at, name, (_, entry) => readManifest(repository, entry));
-    const [listed] = (await listBackups(reading)).filter((entry) => entry.name === name);
-    const { nodes, ...rest } = manifest;
-    // Where the pages of trees stand is for programs that read the storage itself.
-    const shown = nodes.map((node) => ({ ...node, roots: node.roots.map(({ tree: _, ...root }) => root) }));
-    return {
-      result: { ...listed, manifest: { ...rest, nodes: shown } },
-      text: describe(listed as ListedBackup, manifest),
-    };
+    const backup = await showBackup(reading, wanted);
+    return { result: backup, text: describe(backup) };
   },
 };
 
-const pinOf = ({ pinned, pinnedUntil }: ListedBackup): string =>
+const pinOf = ({ pinned, pinnedUntil }: Pick<ListedBackup, 'pinned' | 'pinnedUntil'>): string =>
   pinned ? `pinned${pinnedUntil === null ? '' : ` until ${pinnedUntil}`}` : '';
 
 function backupTable(backups: readonly ListedBackup[]): string {
@@ -62,7 +51,7 @@ function backupTable(backups: readonly ListedBackup[]): string {
   return table(['backup', 'nodes', 'files', 'size', 'added', 'notes', 'label'], rows, [1, 2, 3, 4]);
 }
 
-function describe(entry: ListedBackup, manifest: Manifest): string {
+function describe({ manifest, ...entry }: BackupDetails): string {
   const fields = [
     ['backup', entry.name],
     ['label', entry.label || '-'],

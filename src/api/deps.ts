@@ -1,0 +1,44 @@
+import type { ListedOperation, NodeHealth, WhichOperations } from '../client/health.ts';
+import type { OperationName, Operations } from '../client/operations.ts';
+import type { OperationStatus } from '../client/progress.ts';
+import type { Listing } from '../client/sharedReading.ts';
+import type { NodeInfo } from '../domain/cluster.ts';
+import type { RetentionPolicy } from '../domain/retention.ts';
+import type { Log } from '../telemetry.ts';
+import type { TokenHash } from './tokens.ts';
+
+/** What the facade is handed: it keeps no state of its own. */
+export interface ApiDeps {
+  cluster: string;
+  nodes: readonly NodeInfo[];
+  storages: readonly string[];
+  defaultStorage: string;
+  retention: RetentionPolicy;
+  /** Where Temporal's own pages are, for links; null where nobody said. */
+  temporalUi: string | null;
+  /** Empty: everybody who reaches it may do everything, so only this machine reaches it. */
+  tokens: readonly TokenHash[];
+  tls?: { cert: Buffer; key: Buffer };
+  storage: StorageDoor;
+  temporal: TemporalDoor;
+  log: Log;
+}
+
+export interface StorageDoor {
+  /** What a storage holds now; the default one where no name is given, `BadInput` where there is none of the name. */
+  look(storage: string | undefined): Promise<Listing>;
+}
+
+/** Temporal, for as long as a request may wait: all reject with `TemporalUnreachable` when it does not answer. */
+export interface TemporalDoor {
+  check(): Promise<void>;
+  /** Answers the operation's id: the same one for the same key. */
+  start<N extends OperationName>(name: N, request: Operations[N]['request'], key?: string): Promise<string>;
+  status(id: string): Promise<OperationStatus>;
+  list(which: WhichOperations): Promise<ListedOperation[]>;
+  cancel(id: string): Promise<void>;
+  /** Ends a lock that was taken for an operator. */
+  unlock(id: string): Promise<void>;
+  nodes(): Promise<NodeHealth[]>;
+  coordinators(): Promise<number>;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { lockState } from '../../client/reading.ts';
+import type { ApiDeps } from '../deps.ts';
+import { mayMeet, problemOf, problemSchema } from '../problems.ts';
+import type { Route } from '../route.ts';
+import { route } from '../route.ts';
+import * as schemas from '../schemas.ts';
+
+const tag = 'The cluster';
+
+export function clusterRoutes(deps: ApiDeps): Route[] {
+  const { cluster, defaultStorage, storages, temporal, storage, temporalUi } = deps;
+  return [
+    route({
+      ...{ method: 'GET', path: '/health', name: 'health', tag, role: 'anybody' },
+      summary: 'The facade lives',
+      answer: {
+        status: 200,
+        what: 'It does',
+        schema: z.object({ status: z.literal('ok'), cluster: z.string() }),
+      },
+      errors: [],
+      run: async () => ({ status: 'ok', cluster }),
+    }),
+    route({
+      ...{ method: 'GET', path: '/ready', name: 'ready', tag, role: 'anybody' },
+      summary: 'Temporal answers, so operations can be started and seen',
+      answer: { status: 200, what: 'It does', schema: z.object({ status: z.literal('ready') }) },
+      errors: mayMeet.temporal,
+      async run() {
+        await temporal.check();
+        return { status: 'ready' };
+      },
+    }),
+    route({
+      ...{ method: 'GET', path: '/v1/cluster', name: 'showCluster', tag, role: 'read' },
+      summary: 'Nodes, the lock and its holder, the last backup, and what runs',
+      details:
+        'What can be seen is shown: fields are null where the storage or Temporal does not answer, and `problems` says why.',
+      query: schemas.storageQuery,
+      answer: {
+        status: 200,
+        what: 'What can be seen',
+        schema: z.object({
+          cluster: z.string(),
+          storage: z.string(),
+          storages: z.array(z.string()),
+          temporalUi: z.string().nullable().describe("Where Temporal's own pages of the cluster's namespace are"),
+          lock: schemas.lock.nullable(),
+          lastBackup: schemas.backup.nullable(),
+          nodes: z.array(schemas.nodeHealth).nullable(),
+          coordinators: z.int().min(0).nullable().describe('How many are at work'),
+          operations: z.array(schemas.operationEntry).nullable().describe('Those that run'),
+          problems: z.array(problemSchema),
+        }),
+      },
+      errors: [],
+      async run({ query }) {
+        if (query.storage !== undefined && !storages.includes(query.storage)) await storage.look(query.storage);
+        const [stored, live] = await Promise.allSettled([ofStorage(deps, query.storage), ofTemporal(deps)]);
+        return {
+          cluster,
+          storage: query.storage ?? defaultStorage,
+          storages,
+          temporalUi,
+          ...(stored.status === 'fulfilled' ? stored.value : { lock: null, lastBackup: null }),
+          ...(live.status === 'fulfilled' ? live.value : { nodes: null, coordinators: null, operations: null }),
+          problems: [stored, live].filter((part) => part.status === 'rejected').map(({ reason }) => problemOf(reason)),
+        };
+      },
+    }),
+  ];
+}
+
+async function ofStorage({ storage }: ApiDeps, name: string | undefined) {
+  const { reading, backups } = await storage.look(name);
+  return { lock: await lockState(reading), lastBackup: backups[0] ?? null };
+}
+
+async function ofTemporal({ temporal }: ApiDeps) {
+  const [nodes, coordinators, operations] = await Promise.all([
+    temporal.nodes(),
+    temporal.coordinators(),
+    temporal.list({ running: true }),
+  ]);
+  return { nodes, coordinators, operations };
+}

@@ -1,0 +1,95 @@
+import { hostname } from 'node:os';
+import type { Client } from '@temporalio/client';
+import type { Connected, TemporalTarget } from '../client/connect.ts';
+import { connectTemporal } from '../client/connect.ts';
+import { coordinatorsOf, listOperations, nodesOf } from '../client/health.ts';
+import { askToUnlock, cancelOperation, startOnce, startOperation } from '../client/operations.ts';
+import { operationStatus } from '../client/progress.ts';
+import type { NodeInfo } from '../domain/cluster.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { TemporalDoor } from './deps.ts';
+
+/** Nobody waits longer for Temporal, ms. */
+const PATIENCE = 4_500;
+
+export interface OpenDoor extends TemporalDoor {
+  close(): Promise<void>;
+}
+
+/** Connects when it is first asked for something, and again later where nothing answered: backups are listed meanwhile. */
+export function openTemporalDoor(target: TemporalTarget, cluster: string, nodes: readonly NodeInfo[]): OpenDoor {
+  const line = new Line(target);
+  const ask = <T>(work: (client: Client) => Promise<T>): Promise<T> => line.ask(work);
+  return {
+    async check() {
+      await ask((client) => client.workflowService.getSystemInfo({}));
+    },
+    start: (name, request, key) =>
+      ask(async (client) =>
+        key === undefined
+          ? (await startOperation(client, cluster, name, request)).workflowId
+          : startOnce(client, cluster, name, request, key),
+      ),
+    status: (id) => ask((client) => operationStatus(client, id, cluster)),
+    list: (which) => ask((client) => listOperations(client, cluster, which)),
+    cancel: (id) => ask((client) => cancelOperation(client, id, cluster)),
+    unlock: (id) => ask((client) => askToUnlock(client, id, cluster)),
+    nodes: () => ask((client) => nodesOf(client, cluster, nodes, new Date())),
+    coordinators: () => ask((client) => coordinatorsOf(client, cluster, new Date())),
+    close: () => line.close(),
+  };
+}
+
+class Line {
+  readonly #target: TemporalTarget;
+  #connecting: Promise<Connected> | undefined;
+
+  constructor(target: TemporalTarget) {
+    this.#target = target;
+  }
+
+  async ask<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(unreachable(`did not answer within ${PATIENCE / 1000} s`)), PATIENCE);
+    });
+    const asked = this.#connected().then(({ client }) => work(client));
+    // Who gave up does not hear of it any more.
+    asked.catch(() => undefined);
+    try {
+      return await Promise.race([asked, late]);
+    } catch (error) {
+      throw isUnavailable(error) ? unreachable('does not answer', error) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    const connected = await this.#connecting?.catch(() => undefined);
+    await connected?.connection.close();
+  }
+
+  #connected(): Promise<Connected> {
+    if (this.#connecting === undefined) {
+      const connecting = connectTemporal(this.#target);
+      this.#connecting = connecting;
+      connecting.catch(() => {
+        this.#connecting = undefined;
+      });
+    }
+    return this.#connecting;
+  }
+}
+
+const unreachable = (how: string, cause?: unknown): HomarusError =>
+  new HomarusError('TemporalUnreachable', `Temporal ${how} (asked from ${hostname()})`, { cause });
+
+const UNAVAILABLE = 14;
+const DEADLINE_EXCEEDED = 4;
+
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof HomarusError) return false;
+  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
+  return [code, cause?.code].some((one) => one === UNAVAILABLE || one === DEADLINE_EXCEEDED);
+}

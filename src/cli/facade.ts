@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { createApi } from '../api/server.ts';
+import { openTemporalDoor } from '../api/temporalDoor.ts';
+import type { TemporalTarget } from '../client/connect.ts';
+import { SharedReading } from '../client/sharedReading.ts';
+import type { Config } from '../config.ts';
+import { HomarusError } from '../domain/errors.ts';
+import { log } from '../telemetry.ts';
+import type { Repositories } from '../workers/settings.ts';
+import { storageNamed } from '../workers/settings.ts';
+
+/** Serves the facade until it is told to stop. Temporal need not be there for it to start. */
+export async function serveApi(
+  config: Config,
+  target: TemporalTarget,
+  repositories: Repositories,
+  stop: AbortSignal,
+): Promise<void> {
+  const { host, port, tokens, tls, temporalUi } = config.api;
+  const temporal = openTemporalDoor(target, config.cluster, config.nodes);
+  const app = createApi({
+    cluster: config.cluster,
+    nodes: config.nodes.map(({ id, az }) => ({ id, az })),
+    storages: Object.keys(config.storages),
+    defaultStorage: config.defaultStorage,
+    retention: config.retention,
+    temporalUi: temporalUi ? `${temporalUi.replace(/\/+$/, '')}/namespaces/${target.namespace}/workflows` : null,
+    tokens,
+    ...(tls ? { tls: { cert: file(tls.certFile, 'certFile'), key: file(tls.keyFile, 'keyFile') } } : {}),
+    storage: storageDoor(config, repositories),
+    temporal,
+    log,
+  });
+  await app.listen({ host, port });
+  if (!tls && tokens.length > 0)
+    log('warn', 'the facade has no api.tls: put it behind a proxy that has, or tokens can be read');
+  log('info', 'facade started', { host, port, tls: tls !== undefined, tokens: tokens.length });
+  await new Promise<void>((resolve) => {
+    if (stop.aborted) resolve();
+    else stop.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await app.close();
+  await temporal.close();
+}
+
+function storageDoor(config: Config, repositories: Repositories) {
+  const shared = new Map<string, SharedReading>();
+  return {
+    async look(storage: string | undefined) {
+      const { name } = storageNamed(config, storage);
+      const known = shared.get(name) ?? new SharedReading(() => repositories.open(name, { anyCluster: true }));
+      shared.set(name, known);
+      return known.look();
+    },
+  };
+}
+
+function file(path: string, field: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new HomarusError('ConfigInvalid', `api.tls.${field}: ${(cause as Error).message}`, { cause });
+  }
+}
