@@ -22,6 +22,7 @@ export const operationId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/, 'give the id of an operation')
   .describe('Id of an operation, which is that of its workflow');
+export const nodeId = name;
 export const nodeIds = z.array(name).min(1).max(10_000);
 export const storageQuery = z.strictObject({ storage: storageName.optional() });
 export const backupParams = z.strictObject({ backup: backupName });

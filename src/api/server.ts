@@ -11,6 +11,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { cleanupRoutes } from './routes/cleanups.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { restoreRoutes } from './routes/restores.ts';
 import { addSafety, pathOf } from './safety.ts';
 
 const BODY_LIMIT = 64 * 1024;
@@ -58,6 +59,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
 
 export const apiRoutes = (deps: ApiDeps, events: Events): Route[] => [
   ...backupRoutes(deps),
+  ...restoreRoutes(deps),
   ...cleanupRoutes(deps),
   ...operationRoutes(deps, events),
   ...clusterRoutes(deps),

@@ -126,6 +126,28 @@ test('a plan of a cleanup judges as the cleanup would, and the rules of a reques
   ]);
 });
 
+test('a restore is planned and started, unless there is no such backup', async () => {
+  await givenBackup(given.repository, FIRST, [['a']]);
+  const body = {
+    backup: 'latest',
+    nodes: ['n1'],
+    map: [{ from: 'n2', to: 'n1' }],
+    paths: ['log/**'],
+    to: '/elsewhere',
+  };
+  expect((await ask('POST', '/v1/restores/plan', body)).json()).toEqual({ operation: 'preview-east-x' });
+  expect((await ask('POST', '/v1/restores', { ...body, waitForLock: 1 })).statusCode).toBe(202);
+  const by = 'REST 127.0.0.1';
+  expect(given.started).toEqual([
+    { name: 'preview', request: { by, ...body }, key: undefined },
+    { name: 'restore', request: { by, ...body, waitForLock: 1 }, key: undefined },
+  ]);
+  expect((await ask('POST', '/v1/restores', { backup: SECOND })).json()).toMatchObject({ title: 'BackupNotFound' });
+  const before = { backup: FIRST, before: '2026-01-01T00:00:00Z' };
+  expect((await ask('POST', '/v1/restores', before)).json().detail).toMatch('give one of them');
+  expect(given.started.length).toBe(2);
+});
+
 describe('operations', () => {
   test('are listed, shown and cancelled', async () => {
     given.operations.set('backup-1', operationOf('backup-1'));
@@ -156,6 +178,8 @@ describe('what is refused', () => {
     ['GET', '/v1/backups?storag=main', undefined, {}, /query: Unrecognized key: "storag"/],
     ['GET', '/v1/cluster?storage=none', undefined, {}, /storage: there is no "none"/],
     ['GET', '/v1/operations?limit=x', undefined, {}, /query\.limit/],
+    ['POST', '/v1/restores', { backup: 'latest', to: 'x' }, {}, /body\.to: give an absolute path/],
+    ['POST', '/v1/restores', {}, {}, /body\.backup/],
     ['POST', '/v1/locks', undefined, {}, /body: .*expected object/],
     ['POST', '/v1/cleanups/plan', { retention: { keepWithin: '9x' } }, {}, /body\.retention\.keepWithin: give a span/],
   ] as const)('%s %s %j: the field is named, and nothing is started', async (method, url, body, headers, detail) => {
