@@ -18,7 +18,7 @@ async function main() {
     // By its address, so that the types come from the sources and are there before the first build.
     /** @type {typeof import('../src/servers.ts')} */
     const { findServer, givenAddress } = await import(new URL('../dist/servers.js', import.meta.url).href);
-    for (const name of /** @type {const} */ (['temporal', 'versitygw', 'etcd', 'etcdutl'])) {
+    for (const name of /** @type {const} */ (['temporal', 'versitygw', 'etcd', 'etcdutl', 'm3dbnode'])) {
       const address = givenAddress(name);
       const found = address ? { path: address, how: 'the environment' } : await findServer(name, console.log);
       console.log(`${name}: ${found.path} (${found.how})`);

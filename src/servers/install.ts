@@ -53,7 +53,7 @@ export function goBuild(row: ServerRow, go: string, module: string, env: NodeJS.
   return async (out, scratch) => {
     const logFile = join(scratch, 'go.log');
     const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
-    const link = `-s -w -X ${row.versionVariable}=${row.version}`;
+    const link = `-s -w -X ${row.versionVariable}=${row.version} ${row.linkFlags ?? ''}`.trimEnd();
     const build = launch(go, ['build', ...flags, '-ldflags', link, '-o', join(out, row.binary), row.package], {
       logFile,
       cwd: module,

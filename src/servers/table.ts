@@ -8,6 +8,8 @@ export interface ServerRow {
   /** The Go package of the pinned module, and the variable that its version is linked into. */
   package: string;
   versionVariable: string;
+  /** For the linker, beside the usual ones. */
+  linkFlags?: string;
   /** Environment: a server that already runs, and a binary to use. */
   addressVariable: string;
   pathVariable: string;
@@ -20,7 +22,7 @@ export interface ServerRow {
   archive?: (version: string, platform: string, arch: string) => string;
 }
 
-export type ServerName = 'temporal' | 'versitygw' | 'etcd' | 'etcdutl';
+export type ServerName = 'temporal' | 'versitygw' | 'etcd' | 'etcdutl' | 'm3dbnode';
 
 export const table: Record<ServerName, ServerRow> = {
   temporal: {
@@ -71,5 +73,20 @@ export const table: Record<ServerName, ServerRow> = {
     buildTakes: 'some seconds after etcd',
     versionPattern: /etcdutl version: (\d+)\.(\d+)/,
     oldest: [3, 6],
+  },
+  m3dbnode: {
+    binary: 'm3dbnode',
+    version: '1.5.0',
+    module: 'm3',
+    package: 'github.com/m3db/m3/src/cmd/services/m3dbnode/main',
+    versionVariable: 'github.com/m3db/m3/src/x/instrument.Version',
+    // A dependency reaches into the runtime by names that Go hides since 1.23.
+    linkFlags: '-checklinkname=0',
+    addressVariable: 'HOMARUS_M3DBNODE_ENDPOINT',
+    pathVariable: 'HOMARUS_M3DBNODE_PATH',
+    buildTakes: 'about a minute',
+    // It tells its version to nobody: of those on the PATH none is taken.
+    versionPattern: /m3dbnode (\d+)\.(\d+)/,
+    oldest: [1, 5],
   },
 };
