@@ -7,7 +7,7 @@ import type { Fault } from './configFaults.ts';
 import { contradictions, insteadOfSecret, pathText, secretsIn } from './configFaults.ts';
 import type { ConfigFile } from './configFile.ts';
 import { configFile } from './configFile.ts';
-import { type OutsidePlugin, outsidePlugin, pluginSchema } from './configPlugin.ts';
+import { type OutsidePlugin, outsidePlugin, pluginFaults, pluginSchema } from './configPlugin.ts';
 import { scheduleDefinition } from './configSchedules.ts';
 import { HomarusError } from './domain/errors.ts';
 import type { LockTimes, RewriteLimits } from './domain/operations.ts';
@@ -103,7 +103,7 @@ export function parseConfig(content: string, where: string, outside?: OutsidePlu
   const faults = [
     ...secretsIn(raw),
     ...(parsed.success
-      ? contradictions(parsed.data)
+      ? [...contradictions(parsed.data), ...pluginFaults(parsed.data, outside)]
       : parsed.error.issues.flatMap((issue) => faultsOf(issue, raw, schema))),
   ];
   if (faults.length === 0 && parsed.success) return configOf(parsed.data, outside);

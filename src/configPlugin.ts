@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { Fault } from './configFaults.ts';
+import type { NodeInfo } from './domain/cluster.ts';
 import { builtin } from './plugins/builtin.ts';
 import { beside, outsideOptions, pluginFolder } from './plugins/load.ts';
 import type { OptionsModule } from './plugins/module.ts';
@@ -44,6 +46,16 @@ export function pluginSchema(raw: unknown, outside: OutsidePlugin | undefined): 
   return z
     .strictObject({ name: z.literal(name as string).default('files'), options: withDefaults(known.options) })
     .prefault({} as never);
+}
+
+/** How the plugin's options do not fit the nodes. */
+export function pluginFaults(
+  { plugin, nodes }: { plugin: PluginFields; nodes: readonly NodeInfo[] },
+  outside: OutsidePlugin | undefined,
+): Fault[] {
+  const module = plugin.package === undefined ? builtin[plugin.name]?.options : outside?.module;
+  const faults = module?.faults?.(plugin.options, nodes) ?? [];
+  return faults.map(({ path, message }) => ({ path: ['plugin', 'options', ...path], message }));
 }
 
 const NAME = /^[a-z][A-Za-z0-9-]{0,30}$/;

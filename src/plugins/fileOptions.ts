@@ -6,6 +6,11 @@ export interface FileSelection {
   include: string[];
   exclude: string[];
   onUnreadable: 'fail' | 'skip';
+  /**
+   * They are taken from this directory below each root, as if it were the root: for a plugin that puts there, by hard links,
+   * what belongs together. A restore brings them back into the root itself.
+   */
+  below?: string;
 }
 
 export const ALL_FILES: FileSelection = { include: [], exclude: [], onUnreadable: 'fail' };

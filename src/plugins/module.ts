@@ -15,6 +15,14 @@ export interface OptionsModule<Options = unknown> {
   options(z: Zod): z.ZodType<Options>;
   /** Which files are backed up; all without it. */
   selection?(options: Options): FileSelection;
+  /** How the options do not fit the nodes of the configuration. */
+  faults?(options: Options, nodes: readonly NodeInfo[]): OptionsFault[];
+}
+
+export interface OptionsFault {
+  /** Of the field, below the options. */
+  path: readonly PropertyKey[];
+  message: string;
 }
 
 interface Context<Options> {

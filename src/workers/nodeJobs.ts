@@ -26,7 +26,8 @@ export function createNodeJobs(
   selection: FileSelection,
   log: Log,
 ): RunningJobs {
-  const { include, exclude, onUnreadable } = selection;
+  const { include, exclude, onUnreadable, below = '' } = selection;
+  const source = { ...node, roots: node.roots.map((root) => ({ ...root, path: join(root.path, below) })) };
   const repository = (storage: string, id: string, cluster: string | undefined, { signal }: JobRun) =>
     repositories.jobArgs(storage, { id, cluster, signal });
   const { nice, ionice } = config.parallelism;
@@ -54,7 +55,7 @@ export function createNodeJobs(
           ...(await repository(storage.storage, storage.repository, config.cluster, run)),
           ...attemptOf(storage),
           root: storage.root,
-          node,
+          node: source,
           host: hostname(),
           select: { include, exclude },
           onUnreadable,
