@@ -99,6 +99,14 @@ export const errorTable = {
     'never',
     'Stop what writes to etcd and run the restore again; it goes on where it stopped.',
   ),
+  M3Changed: row(409, 30, 'attempt', 'Back up when no node is being added, moved or removed.'),
+  M3PlacementUnfit: row(
+    409,
+    30,
+    'never',
+    'Let plugin.options name the environment and one node for each instance; nothing was written.',
+  ),
+  M3Running: row(409, 30, 'never', 'Stop M3 on all nodes that take part and run the restore again.'),
   ScheduleNotFound: row(404, 24, 'never', '"homarus schedules list" shows the schedules that exist.'),
   BackupOverdue: row(
     503,

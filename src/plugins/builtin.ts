@@ -1,6 +1,7 @@
 import * as commandsOptions from './commands/options.ts';
 import * as etcdOptions from './etcd/options.ts';
 import * as filesOptions from './files/options.ts';
+import * as m3Options from './m3/options.ts';
 import type { ActivitiesModule, OptionsModule } from './module.ts';
 
 /** A plugin of our own. Its activities are loaded only where they run: with them come the clients of databases. */
@@ -20,4 +21,5 @@ export const builtin: Readonly<Record<string, Builtin>> = {
   files: own(filesOptions),
   commands: own(commandsOptions, () => import('./commands/activities.ts')),
   etcd: own(etcdOptions, () => import('./etcd/activities.ts')),
+  m3: own(m3Options, () => import('./m3/activities.ts')),
 };

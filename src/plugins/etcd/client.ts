@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { ICompare, IRangeResponse, IRequestOp } from 'etcd3';
+import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import * as etcd3 from 'etcd3';
 import { HomarusError } from '../../domain/errors.ts';
 import { withRetries } from '../../storage/retry.ts';
@@ -18,6 +18,11 @@ const LARGEST_ANSWER = 64 * 1024 * 1024;
 export interface Transaction {
   compare: ICompare[];
   success: IRequestOp[];
+}
+
+/** A key, and the revision of its last change. */
+export interface KeyAt extends KeyValue {
+  modified: string;
 }
 
 export interface EtcdState {
@@ -60,17 +65,17 @@ export class EtcdClient {
     }
   }
 
-  async get(key: Buffer): Promise<(KeyValue & { modified: string }) | undefined> {
+  async get(key: Buffer): Promise<KeyAt | undefined> {
     const { kvs } = await this.#ask(() => this.#client.kv.range({ key }));
     const [found] = kvs;
-    return found && { ...keyValue(found), modified: found.mod_revision };
+    return found && keyAt(found);
   }
 
   /**
    * The keys of a range in order, page by page: of one revision, or as they are at each page. `EtcdCompacted` when the
    * revision is not there any more.
    */
-  async *keys({ start, end }: KeyRange, revision?: string): AsyncGenerator<KeyValue> {
+  async *keys({ start, end }: KeyRange, revision?: string): AsyncGenerator<KeyAt> {
     let limit = LEAST_KEYS;
     for (let from = start; ; ) {
       let page: IRangeResponse;
@@ -86,7 +91,7 @@ export class EtcdClient {
       let bytes = 1;
       for (const found of page.kvs) {
         bytes += found.key.length + found.value.length;
-        yield keyValue(found);
+        yield keyAt(found);
       }
       const last = page.kvs.at(-1);
       if (!page.more || last === undefined) return;
@@ -187,10 +192,11 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-const keyValue = ({ key, value, lease }: { key: Buffer; value: Buffer; lease: string }): KeyValue => ({
+const keyAt = ({ key, value, lease, mod_revision }: IKeyValue): KeyAt => ({
   key,
   value,
   lease: BigInt(lease),
+  modified: mod_revision,
 });
 
 function connection({ tls, user, passwordEnv, passwordFile, timeouts }: EtcdAccess): Omit<etcd3.IOptions, 'hosts'> {
@@ -199,7 +205,7 @@ function connection({ tls, user, passwordEnv, passwordFile, timeouts }: EtcdAcce
     try {
       return readFileSync(path);
     } catch (cause) {
-      throw new HomarusError('ConfigInvalid', `plugin.options.${field}: ${(cause as Error).message}`, { cause });
+      throw new HomarusError('ConfigInvalid', `${field} of etcd: ${(cause as Error).message}`, { cause });
     }
   };
   const options: Omit<etcd3.IOptions, 'hosts'> = {

@@ -27,7 +27,7 @@ const declared = {
 };
 
 /** With words for people. */
-function told(counts: KeysRestored, verb: string): KeysRestored & { summary: string } {
+export function told(counts: KeysRestored, verb: string): KeysRestored & { summary: string } {
   const { put, deleted, same, named } = counts;
   const first = named.map((change) => `\n  ${change}`).join('');
   const more = put + deleted - named.length;

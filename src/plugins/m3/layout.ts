@@ -1,0 +1,10 @@
+/** Names below a node's root, which is M3's `filePathPrefix`. */
+
+/** M3 locks it while it runs. */
+export const LOCK_FILE = '.lock';
+
+/** Ours: where files are put together for a snapshot. Below the root, so that hard links reach. */
+export const HELD = '.homarus-m3';
+
+/** One of these is there when M3 has ever run. In the order in which M3 moves samples. */
+export const DIRECTORIES = ['commitlogs', 'snapshots', 'data'];
