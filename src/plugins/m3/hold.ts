@@ -1,8 +1,19 @@
 import type { Stats } from 'node:fs';
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, readdirSync, unlinkSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
+import { HomarusError } from '../../domain/errors.ts';
 import { DIRECTORIES, HELD } from './layout.ts';
 
 /**
@@ -18,39 +29,33 @@ export async function hold(root: string, signal: AbortSignal): Promise<number> {
   await letGo(root);
   const into = join(root, HELD);
   mkdirSync(into, { mode: 0o700 });
-  // What M3 moves samples from comes before what it moves them to. Names with a dot are those of backups.
-  const others = (names: string[]): string[] =>
-    names.filter((name) => !/^\./.test(name) && !DIRECTORIES.includes(name));
-  return holdDirectory(root, into, {
-    signal,
-    among: (names) => [...DIRECTORIES.filter((name) => names.includes(name)), ...others(names)],
-  });
+  return holdDirectory(root, into, signal, DIRECTORIES);
 }
 
 export async function letGo(root: string): Promise<void> {
   await rm(join(root, HELD), { recursive: true, force: true });
 }
 
-interface Holding {
-  signal: AbortSignal;
-  /** Those of a directory's directories that count, in order. */
-  among(names: string[]): string[];
-}
-
-async function holdDirectory(from: string, into: string, { signal, among }: Holding): Promise<number> {
-  const stats = lstatSync(from);
+/** Of its directories those that are in `only`, in that order; all without it. */
+async function holdDirectory(
+  from: string,
+  into: string,
+  signal: AbortSignal,
+  only?: readonly string[],
+): Promise<number> {
+  const stats = statSync(from);
   let { count, directories } = { count: 0, directories: [] as string[] };
   for (let whole = false; !whole; ) {
     // Other work of the process goes on between directories.
     await turn();
     signal.throwIfAborted();
-    ({ whole, count, directories } = linkAll(from, into));
+    ({ whole, count, directories } = linkAll(from, into, only));
   }
-  for (const name of among(directories.sort())) {
+  for (const name of only?.filter((one) => directories.includes(one)) ?? directories.sort()) {
     const below = join(into, name);
     mkdirSync(below, { mode: 0o700 });
     try {
-      count += await holdDirectory(join(from, name), below, { signal, among: (names) => names });
+      count += await holdDirectory(join(from, name), below, signal);
     } catch (error) {
       if (!vanished(error) || exists(join(from, name))) throw error;
       await rm(below, { recursive: true });
@@ -64,8 +69,14 @@ async function holdDirectory(from: string, into: string, { signal, among }: Hold
  * One pass over a directory's files. Not `whole` when one vanished: what M3 put in its place may not have been listed, so the
  * directory is to be listed again. What is linked and not listed any more is dropped.
  */
-function linkAll(from: string, into: string): { whole: boolean; count: number; directories: string[] } {
+function linkAll(
+  from: string,
+  into: string,
+  only: readonly string[] | undefined,
+): { whole: boolean; count: number; directories: string[] } {
   const listed = readdirSync(from, { withFileTypes: true });
+  const link = listed.find((entry) => entry.isSymbolicLink() && (only?.includes(entry.name) ?? true));
+  if (link !== undefined) throw elsewhere(join(from, link.name), into);
   const files = new Set(listed.filter((entry) => entry.isFile() && isOurs(entry.name)).map(({ name }) => name));
   const linked = new Set(readdirSync(into));
   for (const name of linked) if (!files.has(name)) unlinkSync(join(into, name));
@@ -75,6 +86,7 @@ function linkAll(from: string, into: string): { whole: boolean; count: number; d
     try {
       linkSync(join(from, name), join(into, name));
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EXDEV') throw elsewhere(join(from, name), into, error);
       if (!vanished(error)) throw error;
       whole = false;
     }
@@ -89,6 +101,14 @@ function likeness(directory: string, { mode, uid, gid, atime, mtime }: Stats): v
   if (own.uid !== uid || own.gid !== gid) chownSync(directory, uid, gid);
   chmodSync(directory, mode & 0o7777);
   utimesSync(directory, atime, mtime);
+}
+
+function elsewhere(path: string, into: string, cause?: unknown): HomarusError {
+  return new HomarusError(
+    'DifferentFileSystem',
+    `M3: ${path} is a symbolic link or on another file system, so it cannot be linked into ${into}`,
+    { cause, hint: "All of M3's files must lie in one file system, in directories below the root of the node." },
+  );
 }
 
 const vanished = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';

@@ -6,5 +6,5 @@ export const LOCK_FILE = '.lock';
 /** Ours: where files are put together for a snapshot. Below the root, so that hard links reach. */
 export const HELD = '.homarus-m3';
 
-/** One of these is there when M3 has ever run. In the order in which M3 moves samples. */
-export const DIRECTORIES = ['commitlogs', 'snapshots', 'data'];
+/** In the order in which M3 moves samples. Some of them are there when M3 has ever run. */
+export const DIRECTORIES = ['commitlogs', 'snapshots', 'data', 'index'];

@@ -1,5 +1,15 @@
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -46,6 +56,18 @@ test('holds the files of M3 with the looks of their directories, and nothing els
   expect(existsSync(at(HELD))).toBe(false);
   expect(existsSync(at(files[0]!))).toBe(true);
   await letGo(root);
+});
+
+test('a directory of M3 that is elsewhere is refused: its files cannot be linked, and must not be missing', async () => {
+  put('data', 'a.db');
+  symlinkSync(tmpdir(), at('latest'));
+  expect(await hold(root, never)).toBe(1);
+  symlinkSync(tmpdir(), at('commitlogs'));
+  const refused = {
+    code: 'DifferentFileSystem',
+    message: expect.stringContaining(`${at('commitlogs')} is a symbolic link`),
+  };
+  await expect(hold(root, never)).rejects.toMatchObject(refused);
 });
 
 test('stops when it is told to', async () => {
