@@ -25,6 +25,8 @@ export interface RestoreRoot {
 export interface CompareOptions {
   /** `file` tells of any path whether the selection covers it, `directory` whether it may cover what is below. */
   select: Selection;
+  /** Whether what the tree does not have may go. */
+  removable(path: BytePath): boolean;
   /** Trust no size and time. */
   verify: boolean;
   /** Nothing may be changed, not even the mode of a directory that we cannot read. */
@@ -92,7 +94,7 @@ export class TargetComparison {
     while (this.#next && (until === undefined || comparePaths(this.#next.path, until) < 0)) {
       this.#options.throwIfStopped();
       const found = this.#next;
-      if (this.#covers(found.path) && found.path !== '') this.#extras.goes(found);
+      if (this.#mayGo(found.path)) this.#extras.goes(found);
       else this.#extras.stays(found.path);
       this.#advance();
     }
@@ -105,8 +107,9 @@ export class TargetComparison {
     return true;
   }
 
-  #covers(path: BytePath): boolean {
-    return !this.#isOwn(path) && this.#options.select.file(path);
+  #mayGo(path: BytePath): boolean {
+    const { select, removable } = this.#options;
+    return path !== '' && !this.#isOwn(path) && select.file(path) && removable(path);
   }
 
   #isOwn(path: BytePath): boolean {

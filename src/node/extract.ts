@@ -28,7 +28,7 @@ export async function extract(
     const workDirectory = join(directory, 'work');
     return await restoreFrom(
       repository,
-      { ...input, operation: 'extract', exclude: [], workDirectory, places },
+      { ...input, operation: 'extract', exclude: [], include: [], workDirectory, places },
       context,
     );
   } finally {

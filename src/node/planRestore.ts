@@ -20,6 +20,8 @@ import { mkdirSync, rmSync } from './writing.ts';
 export interface RestoreInput {
   roots: (AreaPlace & { tree: TreeRef })[];
   select: Selection;
+  /** Whether what the tree does not have may go; all of it may where this is missing. */
+  removable?: (path: BytePath) => boolean;
   /** Directories or files below which all is that the selection covers. */
   bases: readonly BytePath[];
   /** Compare the content of files that look right, too. */
@@ -101,7 +103,7 @@ async function compare(
   for (const root of roots) {
     const { tree } = input.roots[root.number]!;
     const comparison = new TargetComparison(plan, root, {
-      ...{ select: input.select, verify, lookOnly },
+      ...{ select: input.select, removable: input.removable ?? (() => true), verify, lookOnly },
       lookUp: (path) => rowAt(reader, tree, path, { signal }),
       throwIfStopped: () => context.throwIfStopped(),
     });

@@ -30,8 +30,9 @@ export interface RestoreSource {
 export interface RestoreNodeInput extends RestoreSource {
   operation: string;
   node: Pick<NodeSettings, 'id' | 'roots' | 'stateDir'>;
-  /** What the node's backups leave out: a restore into place leaves it alone. */
+  /** What the node's backups leave out, or do not take in: a restore into place leaves it alone. */
   exclude?: readonly string[];
+  include?: readonly string[];
   /** Another directory than the node's roots. */
   to: string | null;
 }
@@ -61,6 +62,7 @@ function sourceOf(input: RestoreNodeInput, below: string): TreesSource {
     places: (source) => (to === null ? placesOf(source, node) : placesIn(source, to)),
     workDirectory: join(node.stateDir, below, restoreName(input.operation)),
     exclude: to === null ? (input.exclude ?? []) : [],
+    include: to === null ? (input.include ?? []) : [],
     seen: new SeenRoots(node.stateDir),
   };
 }
@@ -75,6 +77,7 @@ export const restoreFrom = (
 export interface TreesSource extends RestoreSource {
   operation: string;
   exclude: readonly string[];
+  include: readonly string[];
   workDirectory: string;
   places(source: ManifestNode): AreaPlace[];
   /** What this machine remembers, if it does. */
@@ -90,6 +93,7 @@ async function atTrees<T>(
 ): Promise<T> {
   const { signal } = context;
   const select = compileSelection({ include: input.paths, exclude: input.exclude });
+  const removable = compileSelection({ include: input.include, exclude: [] }).file;
   const at = await presentRoot(repository, { signal });
   await input.seen?.check(repository, at);
   return readBackup(
@@ -104,7 +108,8 @@ async function atTrees<T>(
         .places(source)
         .map((place, number) => ({ ...place, tree: (source.roots[number] as ManifestRoot).tree }));
       const { operation, verifyExisting, workDirectory, requests } = input;
-      const trees = { roots, select, bases: basesOf(input.paths), operation, verifyExisting, workDirectory, requests };
+      const bases = basesOf(input.paths);
+      const trees = { roots, select, removable, bases, operation, verifyExisting, workDirectory, requests };
       return act(repository, root, trees, context);
     },
     { signal },

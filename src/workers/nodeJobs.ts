@@ -44,7 +44,14 @@ export function createNodeJobs(
   const restoreArgs = async (work: RestoreWork, run: JobRun) => {
     const { storageName, repository: id, backup, ...rest } = work;
     // A backup of another cluster may be restored, too.
-    return { ...(await repository(storageName, id, undefined, run)), ...rest, node, backup: backup.name, exclude };
+    return {
+      ...(await repository(storageName, id, undefined, run)),
+      ...rest,
+      node,
+      backup: backup.name,
+      exclude,
+      include,
+    };
   };
 
   return {

@@ -272,6 +272,21 @@ test('globs choose, dotfiles among them, and a restore leaves alone what backups
   expect(names).not.toContain('dir');
 });
 
+test('a restore into place removes what backups take, and leaves alone what they leave out', async () => {
+  makeTree(root(), { a: file(3_000) });
+  mkdirSync(at('dir'));
+  const select = { include: ['**/*.db'], exclude: ['**/own.db'] };
+  for (const name of ['one.db', 'own.db', 'log', 'dir/two.db']) writeFileSync(at(name), name);
+  const { receipt } = await backUp(repository, jobs.context, { nodes: [node], snapshot: { select } });
+  writeFileSync(at('dir/extra.db'), 'x');
+  rmSync(at('one.db'));
+  expect(await restoreTo(repository, jobs.context, receipt.backup, node, node.id, select)).toMatchObject({
+    removed: 1,
+  });
+  expect(readdirSync(root()).sort()).toEqual(['.homarus', 'a', 'dir', 'log', 'one.db', 'own.db']);
+  expect(readdirSync(at('dir'))).toEqual(['two.db']);
+});
+
 test('our own links and state are never part of a backup, and nothing of them is left', async () => {
   makeTree(root(), sample);
   const inside = { ...node, stateDir: at('state') };

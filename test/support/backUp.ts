@@ -134,8 +134,10 @@ export function restoreTo(
   backup: string,
   node: NodeSettings,
   from = node.id,
+  globs: { include?: string[]; exclude?: string[] } = {},
 ): Promise<RestoreCounts> {
   const input = {
+    ...globs,
     operation: `restore-${++operations}`,
     node,
     backup,
