@@ -98,7 +98,7 @@ export const backupDetails = z
       plugin: z.object({ name: z.string(), version: count, data: z.unknown() }),
       nodes: z.array(nodeOfBackup),
       partial: z.array(z.string()).exactOptional(),
-      streams: z.array(z.object({ name: z.string(), chunks: z.array(z.object({ chunk: z.string(), length: count })) })),
+      streams: z.array(z.object({ name: z.string(), bytes: count })),
       totals,
     }),
   })

@@ -89,9 +89,9 @@ function nearest(reading: Reading, name: string): string | undefined {
   return best && alike(best.name) >= 'YYYY'.length ? best.name : undefined;
 }
 
-/** A listed backup with its manifest, but without the places of trees: they are for programs that read the storage. */
+/** A listed backup with its manifest, but without the places of trees and streams: they are for programs that read the storage. */
 export interface BackupDetails extends Omit<ListedBackup, 'manifest'> {
-  manifest: Omit<Manifest, 'nodes'> & { nodes: DetailedNode[] };
+  manifest: Omit<Manifest, 'nodes' | 'streams'> & { nodes: DetailedNode[]; streams: { name: string; bytes: number }[] };
 }
 export type DetailedNode = Omit<ManifestNode, 'roots'> & { roots: Omit<ManifestNode['roots'][number], 'tree'>[] };
 
@@ -102,11 +102,15 @@ export async function showBackup(reading: Reading, wanted: string): Promise<Back
   const manifest = await readBackup(repository, at, entry.name, (_, now) => readManifest(repository, now));
   const pin = (await pinnedBackups(repository)).get(entry.name);
   const nodes = manifest.nodes.map((node) => ({ ...node, roots: node.roots.map(({ tree: _, ...root }) => root) }));
+  const streams = manifest.streams.map(({ name, chunks }) => ({
+    name,
+    bytes: chunks.reduce((sum, { length }) => sum + length, 0),
+  }));
   return {
     ...entry,
     pinned: pin !== undefined,
     pinnedUntil: pin?.until ?? null,
-    manifest: { ...manifest, nodes },
+    manifest: { ...manifest, nodes, streams },
   };
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -17,6 +17,8 @@ import { backUp, givenNode } from '../support/backUp.ts';
 import { givenContext } from '../support/jobs.ts';
 import { makeTree } from '../support/trees.ts';
 
+/** A stream of the backup: of several chunks. */
+const DUMP = Buffer.alloc(20_000_000, 'a dump of something');
 let base: string;
 let configFile: string;
 
@@ -65,7 +67,7 @@ beforeAll(async () => {
   });
   const jobs = givenContext();
   const store = new FileStore(join(base, 'main'));
-  await backUp(await openRepository(store), jobs.context, { nodes: [node] });
+  await backUp(await openRepository(store), jobs.context, { nodes: [node], streams: { dump: DUMP } });
   await jobs.close();
 });
 afterAll(() => rmSync(base, { recursive: true, force: true }));
@@ -104,6 +106,31 @@ describe('commands that need the storage alone', () => {
       code: 'BadInput',
       message: expect.stringContaining('has no node nx; it has n1'),
     });
+  });
+
+  test('extract brings a stream into a file, in the place of what is there, and leaves nothing else', async () => {
+    expect((await run('show', 'latest')).stdout).toContain('dump (19.1 MiB)');
+    const directory = join(base, 'stream');
+    mkdirSync(directory);
+    const to = join(directory, 'dump');
+    writeFileSync(to, 'former');
+    const { result } = await json('extract', 'latest', '--stream', 'dump', '--to', to);
+    expect(result).toMatchObject({ stream: 'dump', bytes: DUMP.length });
+    expect(readFileSync(to).equals(DUMP)).toBe(true);
+    expect(readdirSync(directory)).toEqual(['dump']);
+    const wrong: [string[], string, RegExp][] = [
+      [['--stream', 'none', '--to', join(directory, 'none')], 'BadInput', /has no stream "none"; it has dump/],
+      [['--stream', 'dump', '--to', directory], 'BadInput', /is a directory; name a file/],
+      [['--stream', 'dump', '--to', join(directory, 'no', 'file')], 'FileUnwritable', /no.file cannot be written/],
+      [['--stream', 'dump', '--node', 'n1', '--to', to], 'BadInput', /--node, whose files are wanted, or --stream/],
+      [['--to', to], 'BadInput', /--node, whose files are wanted, or --stream/],
+      [['--stream', 'dump', '--path', 'x', '--to', to], 'BadInput', /are for files of a node/],
+    ];
+    for (const [options, code, message] of wrong) {
+      const { error } = await json('extract', 'latest', ...options);
+      expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+    }
+    expect(readdirSync(directory)).toEqual(['dump']);
   });
 
   test('pin and unpin hold a backup and let it go', async () => {

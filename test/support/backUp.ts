@@ -1,11 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type {
   AttemptId,
   BackupResult,
   CleanupRequest,
   SnapshotReceipt,
   StorageGrant,
+  StreamReceipt,
   UploadReceipt,
 } from '../../src/domain/operations.ts';
 import { finish } from '../../src/node/finish.ts';
@@ -22,6 +24,7 @@ import { commitBackup } from '../../src/storage/commitBackup.ts';
 import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
 import { planBackup } from '../../src/storage/planBackup.ts';
 import type { Repository } from '../../src/storage/repository.ts';
+import { writeStream } from '../../src/storage/streams.ts';
 
 /** A node whose roots and state are below `base`, with one root named `data`. */
 export function givenNode(base: string, id = 'n1'): NodeSettings {
@@ -46,6 +49,8 @@ export interface BackUpOptions {
   started?: string;
   /** Ids of nodes that the backup is without. */
   missing?: string[];
+  /** What a plugin stores beside the files, by name. */
+  streams?: Record<string, Buffer>;
   /** Between the steps. */
   beforeUpload?: () => void | Promise<void>;
   beforeCommit?: () => void | Promise<void>;
@@ -89,6 +94,11 @@ export async function backUp(repository: Repository, context: JobContext, option
       snapshots.push(await snapshot(asNode, { ...input, select, onUnreadable: 'fail', ...options.snapshot }, context));
     }
     await options.beforeUpload?.();
+    const streams: StreamReceipt[] = [];
+    for (const [name, content] of Object.entries(options.streams ?? {})) {
+      const input = { grant, name, cuts: 'fixed' } as const;
+      streams.push(await writeStream(repository, input, Readable.from([content]), { directory }));
+    }
     const plan = await planBackup(repository, { grant, snapshots }, { directory });
     const uploads: UploadReceipt[] = [];
     for (const { node: id, list } of plan.wanted) {
@@ -113,7 +123,7 @@ export async function backUp(repository: Repository, context: JobContext, option
       snapshots,
       missing: options.missing ?? [],
       uploads,
-      streams: [],
+      streams,
       requires: [],
       orphans: plan.orphans,
       plugin: { name: 'files', version: 1, data: null },

@@ -63,6 +63,7 @@ function describe({ manifest, ...entry }: BackupDetails): string {
     ['attempt', String(manifest.attempt)],
     ['size', `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`],
     ['added', `${formatBytes(entry.added)}, stored as ${formatBytes(entry.stored)}`],
+    ['streams', manifest.streams.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(', ') || '-'],
     ['missing', entry.partial ? `${entry.partial.join(', ')} (it is partial)` : '-'],
   ];
   const rows = manifest.nodes.flatMap((node) =>
