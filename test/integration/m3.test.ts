@@ -73,10 +73,10 @@ describe('a cluster of M3DB', () => {
   /** Gives all processes other options of the plugin. */
   const configure = async (options: object): Promise<void> => {
     const processes = ['coordinator', ...NODES];
-    for (const name of processes) await cluster.shutDown(name);
+    await Promise.all(processes.map((name) => cluster.shutDown(name)));
     const config = JSON.parse(readFileSync(cluster.configFile, 'utf8'));
     writeFileSync(cluster.configFile, JSON.stringify({ ...config, plugin: { name: 'm3', options } }));
-    for (const name of processes) await cluster.launch(name);
+    await Promise.all(processes.map((name) => cluster.launch(name)));
   };
 
   beforeAll(async () => {
