@@ -16,50 +16,66 @@ export interface Order {
   signal: 'SIGKILL' | 'SIGSTOP';
   /** At this mutation from now on, from 1, in whatever thread. 0: at none. */
   at?: number;
-  /** Or before the first call in the main thread whose description has this in it, and those after the first so many. */
+  /** Or before the first request to the storage whose description has this in it, or the one after the first so many. */
   before?: string;
   after?: number;
-  /** Only calls that come after one with this in it. */
+  /** Only requests that come after one with this in it. */
   since?: string;
 }
 
 const KEY = 'homarus stops';
-const COUNT = 0;
-const AT = 1;
-const own = isMainThread ? new SharedArrayBuffer(8) : (getEnvironmentData(KEY) as unknown as SharedArrayBuffer);
+/** What all threads share: the number of the order, mutations since it came, at which one it says to end, … */
+const field = { order: 0, count: 1, at: 2, since: 3, after: 4, hit: 5, woken: 6 } as const;
+const own = isMainThread ? new SharedArrayBuffer(28) : (getEnvironmentData(KEY) as unknown as SharedArrayBuffer);
 const shared = new Int32Array(own);
 if (isMainThread) setEnvironmentData(KEY, own as never);
 let order: Order = { signal: 'SIGKILL' };
+let known = 0;
 
 const real = { readFileSync: fs.readFileSync, writeFileSync: fs.writeFileSync };
 const path = process.env.HOMARUS_STOP as string;
+const set = (name: keyof typeof field, value: number): number => Atomics.exchange(shared, field[name], value);
 if (isMainThread) {
   process.on('SIGUSR2', () => {
-    order = JSON.parse(real.readFileSync(path, 'utf8')) as Order;
-    Atomics.store(shared, AT, order.at ?? 0);
-    real.writeFileSync(`${path}.taken`, String(Atomics.exchange(shared, COUNT, 0)));
+    const { at = 0, after = 0, since } = JSON.parse(real.readFileSync(path, 'utf8')) as Order;
+    set('at', at);
+    set('after', after);
+    set('since', since === undefined ? 1 : 0);
+    set('hit', 0);
+    set('woken', 0);
+    const count = set('count', 0);
+    Atomics.add(shared, field.order, 1);
+    real.writeFileSync(`${path}.taken`, String(count));
+  });
+  process.on('SIGCONT', () => {
+    set('woken', 1);
+    Atomics.notify(shared, field.woken);
   });
 }
 
 function reached(what: string, half?: () => unknown): void {
-  if (Atomics.add(shared, COUNT, 1) + 1 !== Atomics.load(shared, AT)) return;
+  if (Atomics.add(shared, field.count, 1) + 1 !== Atomics.load(shared, field.at)) return;
   half?.();
   real.writeFileSync(`${path}.hit`, what);
   process.kill(process.pid, 'SIGKILL');
 }
 
 function matched(what: string): void {
-  if (order.since !== undefined) {
-    if (what.includes(order.since)) delete order.since;
+  const present = Atomics.load(shared, field.order);
+  if (present === 0) return;
+  if (known !== present) order = JSON.parse(real.readFileSync(path, 'utf8')) as Order;
+  known = present;
+  const { signal, before, since } = order;
+  if (since !== undefined && Atomics.load(shared, field.since) === 0) {
+    if (what.includes(since)) set('since', 1);
     return;
   }
-  if (order.before === undefined || !what.includes(order.before)) return;
-  order.after = (order.after ?? 0) - 1;
-  if (order.after >= 0) return;
-  const { signal } = order;
-  order = { signal };
+  if (before === undefined || !what.includes(before)) return;
+  if (Atomics.sub(shared, field.after, 1) > 0 || set('hit', 1) === 1) return;
   real.writeFileSync(`${path}.hit`, what);
   process.kill(process.pid, signal);
+  // Another thread than the main one runs on until the signal has reached all.
+  if (!isMainThread) Atomics.wait(shared, field.woken, 0);
 }
 
 const watch: Watch = {

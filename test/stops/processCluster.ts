@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { StackProcess } from '../../src/cli/devStack.ts';
 import { keys } from '../../src/domain/documents.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
@@ -11,6 +10,7 @@ import { openRepository } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
 import type { ClusterOptions } from '../support/cluster.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { comes, processState } from '../support/patience.ts';
 import { compareTrees } from '../support/trees.ts';
 import type { Order } from './preload.ts';
 
@@ -55,13 +55,19 @@ export class ProcessCluster {
     for (const old of ['taken', 'hit']) rmSync(`${file}.${old}`, { force: true });
     writeFileSync(file, JSON.stringify(order));
     this.cluster.process(name).kill('SIGUSR2');
-    while (!existsSync(`${file}.taken`)) await pause(10);
     // Written at once, but seen before it is.
-    for (;;) {
-      const text = readFileSync(`${file}.taken`, 'utf8');
-      if (text !== '') return Number(text);
-      await pause(10);
-    }
+    const text = await comes(
+      () => `${name} to take its order; it is ${processState(this.cluster.process(name).pid) || 'gone'}`,
+      () => (existsSync(`${file}.taken`) && readFileSync(`${file}.taken`, 'utf8')) || undefined,
+      { every: 10 },
+    );
+    return Number(text);
+  }
+
+  /** After this a process runs, and has no order: whatever came of the one it had. */
+  async pardon(name: string): Promise<void> {
+    this.cluster.process(name).kill('SIGCONT');
+    await this.order(name, { signal: 'SIGKILL' });
   }
 
   /** What the process stopped before, once it has. */
@@ -77,12 +83,14 @@ export class ProcessCluster {
     void child.exited.then(() => {
       exited = true;
     });
-    for (;;) {
-      if (exited || this.hit(name) !== undefined) return true;
-      const { state } = await this.cluster.status(operation);
-      if (state !== 'running') return false;
-      await pause(50);
-    }
+    return comes(
+      () => `${name} to stop, or ${operation} to end`,
+      async () => {
+        if (exited || this.hit(name) !== undefined) return true;
+        const { state } = await this.cluster.status(operation);
+        return state === 'running' ? undefined : false;
+      },
+    );
   }
 
   /** Keeps what the nodes hold, to compare with the backup of this name. */

@@ -1,10 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { processState } from './patience.ts';
 
 /** Whether a process of any parent still runs; a zombie that nobody has collected yet does not. */
-export function alive(pid: number): boolean {
-  try {
-    return !/^\s*(Z|$)/.test(execFileSync('ps', ['-o', 'stat=', '-p', `${pid}`], { encoding: 'utf8' }));
-  } catch {
-    return false;
-  }
-}
+export const alive = (pid: number): boolean => !/^(Z|$)/.test(processState(pid));

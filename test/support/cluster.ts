@@ -5,7 +5,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Client, Connection } from '@temporalio/client';
@@ -18,6 +17,7 @@ import type { S3Server, TemporalServer } from '../../src/servers.ts';
 import { findServer, freePort, startS3, startTemporal } from '../../src/servers.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { openStore } from '../../src/storage/openStore.ts';
+import { comes, ends, processState } from './patience.ts';
 import { StorageFront } from './storageFront.ts';
 import { TcpProxy } from './tcpProxy.ts';
 
@@ -197,7 +197,12 @@ export class TestCluster {
   async homarus(...args: string[]): Promise<Answer> {
     const child = this.command(...args, '--json');
     const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray());
-    const [exit] = (await once(child, 'exit')) as [number | null];
+    const exited = ends(
+      () => `"homarus ${args.join(' ')}" to end; ${this.#states()}`,
+      once(child, 'exit'),
+      () => child.kill('SIGKILL'),
+    );
+    const [exit] = (await exited) as [number | null];
     const text = ((await stdout) ?? []).join('');
     return { exit: exit ?? -1, json: text ? JSON.parse(text) : { ok: false }, stderr: ((await stderr) ?? []).join('') };
   }
@@ -220,21 +225,38 @@ export class TestCluster {
 
   /** Looks until it fits; fails when the operation ended before. */
   async until(id: string, fits: (status: OperationStatus) => boolean): Promise<OperationStatus> {
-    for (;;) {
+    const look = async (): Promise<OperationStatus | undefined> => {
       const status = await this.status(id);
       if (fits(status)) return status;
       if (status.state !== 'running') throw new Error(`${id} ended before: ${JSON.stringify(status)}`);
-      await pause(20);
-    }
+      return undefined;
+    };
+    return comes(() => `${id} to get that far; ${this.#states()}`, look, { every: 20 });
   }
 
   /** How an operation ended. Temporal may be away meanwhile. */
   async end(id: string): Promise<OperationStatus> {
-    for (;;) {
+    const look = async (): Promise<OperationStatus | undefined> => {
       const status = await this.status(id).catch(() => undefined);
-      if (status !== undefined && status.state !== 'running') return status;
-      await pause(200);
-    }
+      return status?.state === 'running' ? undefined : status;
+    };
+    return comes(() => `${id} to end; ${this.#states()}`, look, { every: 200 });
+  }
+
+  /** Wakes a process that was sent to sleep, or that sends itself: not before it sleeps. */
+  async wake(name: string): Promise<void> {
+    const child = this.process(name);
+    await comes(
+      () => `${name} to sleep; ${this.#states()}`,
+      () => processState(child.pid).startsWith('T') || undefined,
+    );
+    child.kill('SIGCONT');
+  }
+
+  /** For messages. */
+  #states(): string {
+    const states = [...this.#processes].map(([name, { pid }]) => `${name} ${processState(pid) || 'gone'}`);
+    return `processes: ${states.join(', ')}`;
   }
 
   async historyOf(id: string): Promise<unknown[]> {
