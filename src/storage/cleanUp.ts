@@ -175,8 +175,7 @@ async function leaveOut(
   const orphans = request.orphans ?? false;
   for (;;) {
     const going = await leaving(repository, at, request, options);
-    const looks = going.size > 0 || mayWaste(at.root, limits) || isHurt(at.root);
-    const { left, ...counts } = looks
+    const { left, ...counts } = isWorthALook(at.root, going, limits)
       ? await tidied(repository, at.root, going, { epoch: grant.epoch, limits }, options)
       : { left: {}, ...NOTHING };
     const changes = going.size > 0 || left.indexes !== undefined || (left.damaged?.length ?? 0) > 0;
@@ -191,6 +190,10 @@ async function leaveOut(
     return { at: outcome.at, ...counts };
   }
 }
+
+/** Whether a cleanup marks what is used: it costs what reading all trees does. */
+export const isWorthALook = (root: RootDocument, going: ReadonlySet<string>, limits: RewriteLimits): boolean =>
+  going.size > 0 || mayWaste(root, limits) || isHurt(root);
 
 /** Whether there may be more to gain than the last cleanup left: it left much, or something was added since. */
 function mayWaste({ space, backups, indexes }: RootDocument, limits: RewriteLimits): boolean {

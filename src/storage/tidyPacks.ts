@@ -7,6 +7,7 @@ import { damagedIn } from './openIndexes.ts';
 import type { PackRef } from './pack.ts';
 import type { PackUse } from './packUse.ts';
 import { packsToRewrite, spaceOf, usePacks } from './packUse.ts';
+import type { ChunkUse } from './references.ts';
 import { markChunks } from './references.ts';
 import type { RepackInput, RepackOptions } from './repack.ts';
 import { repack } from './repack.ts';
@@ -37,20 +38,13 @@ export async function tidyPacks(
   { staying, epoch, limits }: { staying: readonly BackupEntry[]; epoch: number; limits: RewriteLimits },
   options: TidyOptions,
 ): Promise<{ rewritten: Rewritten; space: SpaceUse | null }> {
-  const { size, block } = repository.parameters.pack;
-  const damaged = damagedIn(root);
-  const whole = root.indexes.filter(({ id }) => !damaged.has(id));
-  const onProgress = (done: number, total: number): void => options.onProgress?.('marking what is used', done, total);
-  const use = await markChunks(repository, root, staying, { ...options, onProgress });
-  // A damaged index is given up when all that is needed is named by others; until then it keeps what it named.
-  if (use.missing > 0 && whole.length < root.indexes.length) return { rewritten: NOTHING, space: null };
-  const uses = await usePacks(use, { block, damaged }, options);
-  const sound = uses.filter(({ pack }) => !damaged.has(pack.id));
-  const chosen = new Set(packsToRewrite(sound, size, limits));
-  const numbersOf = (fits: (one: PackUse) => boolean): Set<number> =>
-    new Set(uses.flatMap((one, number) => (fits(one) ? [number] : [])));
-  const packs = numbersOf((one) => chosen.has(one));
-  const dropped = numbersOf(({ chunks, copies }) => chunks + copies === 0);
+  const found = await lookAtPacks(repository, root, { staying, limits }, options);
+  if (found === undefined) return { rewritten: NOTHING, space: null };
+  const { use, uses, sound, whole } = found;
+  const numbersOf = (some: ReadonlySet<PackUse>): Set<number> =>
+    new Set(uses.flatMap((one, number) => (some.has(one) ? [number] : [])));
+  const packs = numbersOf(found.chosen);
+  const dropped = numbersOf(found.dropped);
   const { uses: added, ...rewritten } = await rewrite(
     repository,
     root,
@@ -61,7 +55,41 @@ export async function tidyPacks(
   const gone = new Set(rewritten.left.packs);
   const left = sound.filter(({ pack }) => !gone.has(pack.id));
   // Null: the next cleanup looks again.
+  const { size } = repository.parameters.pack;
   return { rewritten, space: rewritten.damaged.length > 0 ? null : spaceOf([...left, ...added], size, epoch) };
+}
+
+export interface PacksFound {
+  use: ChunkUse;
+  /** In the order of `use.union.packs`; of these, those that the root does not call damaged. */
+  uses: PackUse[];
+  sound: PackUse[];
+  /** To be rewritten, and to be dropped. */
+  chosen: ReadonlySet<PackUse>;
+  dropped: ReadonlySet<PackUse>;
+  /** The root's indexes but for damaged ones. */
+  whole: IndexRef[];
+}
+
+/** Marks what the staying backups need, and chooses. Undefined where a damaged index may name some of it: all stays then. */
+export async function lookAtPacks(
+  repository: Repository,
+  root: RootDocument,
+  { staying, limits }: { staying: readonly BackupEntry[]; limits: RewriteLimits },
+  options: TidyOptions,
+): Promise<PacksFound | undefined> {
+  const { size, block } = repository.parameters.pack;
+  const damaged = damagedIn(root);
+  const whole = root.indexes.filter(({ id }) => !damaged.has(id));
+  const onProgress = (done: number, total: number): void => options.onProgress?.('marking what is used', done, total);
+  const use = await markChunks(repository, root, staying, { ...options, onProgress });
+  // A damaged index is given up when all that is needed is named by others; until then it keeps what it named.
+  if (use.missing > 0 && whole.length < root.indexes.length) return undefined;
+  const uses = await usePacks(use, { block, damaged }, options);
+  const sound = uses.filter(({ pack }) => !damaged.has(pack.id));
+  const chosen = new Set(packsToRewrite(sound, size, limits));
+  const dropped = new Set(uses.filter(({ chunks, copies }) => chunks + copies === 0));
+  return { use, uses, sound, chosen, dropped, whole };
 }
 
 /** Rewrites some packs (ids) with all that the root's indexes name in them. */

@@ -65,6 +65,9 @@ test(
     expect(await cluster.does('key', 'list')).toMatchObject({ generation: 2, rewriteBelow: 2 });
     expect(await extracted()).toEqual([]);
 
+    const dry = (await cluster.does('cleanup', '--dry-run')) as { packs: { formerKeys: { packs: number } } };
+    expect(dry.packs.formerKeys).toEqual(first.formerKeys);
+
     const second = await cluster.does('key', 'rotate', '--reencrypt');
     expect(second).toMatchObject({ generation: 2, formerKeys: { packs: 0, bytes: 0 } });
     expect(generations()).toEqual([[2], [2]]);

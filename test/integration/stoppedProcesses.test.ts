@@ -192,7 +192,7 @@ test(
       if (kind === 'backup' && now.backups.length > backups.length) await keepNewest();
       if (state !== 'succeeded') await cluster.does(...operations[kind], '--wait-for-lock', '1m');
       if (kind === 'backup' && state !== 'succeeded') await keepNewest();
-      faults.push(...(await stops.faults(room)).map((fault) => `${hit}: ${fault}`));
+      faults.push(...(await stops.faults(room, all ? undefined : 2)).map((fault) => `${hit}: ${fault}`));
     }
     await backUp();
     await cluster.does(...operations.cleanup);

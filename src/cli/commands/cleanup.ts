@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { Option } from 'commander';
 import { findBackup, type Reading } from '../../client/reading.ts';
 import { periods } from '../../domain/calendar.ts';
@@ -5,7 +6,10 @@ import { HomarusError } from '../../domain/errors.ts';
 import type { CleanupRequest } from '../../domain/operations.ts';
 import type { RetentionPolicy, Verdict } from '../../domain/retention.ts';
 import { policyFields } from '../../domain/retention.ts';
+import { formatBytes } from '../../domain/text.ts';
 import { verdicts } from '../../storage/cleanUp.ts';
+import type { CleanupPreview } from '../../storage/previewCleanup.ts';
+import { previewCleanup } from '../../storage/previewCleanup.ts';
 import { confirm } from '../ask.ts';
 import type { Spec } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -26,7 +30,7 @@ interface Options {
 
 const units = { hourly: 'hours', daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' } as const;
 
-const dryRunOption = (): Option => new Option('--dry-run', 'only say what would be removed, and why');
+const dryRunOption = (): Option => new Option('--dry-run', 'only say what would be removed and rewritten, and why');
 const common = (): Option[] => [
   new Option('--max-unused <share>', 'rewrite packs until no more than this is unused in them, e.g. 5%').argParser(
     share,
@@ -95,17 +99,22 @@ export const deletion: Spec<Options, [string[]]> = {
   },
 };
 
-/** Judges, asks, and cleans up; a dry run only judges. */
+/** Judges, asks, and cleans up; a dry run only judges, and looks what packs hold. */
 async function remove(context: Context, request: CleanupRequest, options: Options): Promise<Answer> {
   const { storage, dryRun, yes, waitForLock, wait, maxUnused, maxRepackBytes } = options;
-  const judged = await judgeNow(context, await context.reading(storage), request);
+  const reading = await context.reading(storage);
+  const judged = await judgeNow(context, reading, request);
   const going = judged.filter((verdict) => !verdict.keep);
   const { orphans = false } = request;
+  const rewrite = {
+    ...(maxUnused !== undefined && { maxUnused }),
+    ...(maxRepackBytes !== undefined && { maxRepackBytes }),
+  };
   if (dryRun) {
-    return {
-      result: { dryRun: true, verdicts: judged },
-      text: `${verdictTable(judged)}\n${counted(going.length, 'backup')} would be removed`,
-    };
+    const limits = { ...(await context.config()).cleanup, ...rewrite };
+    const packs = await preview(context, reading, { going: new Set(going.map(({ name }) => name)), limits });
+    const lines = [verdictTable(judged), `${counted(going.length, 'backup')} would be removed`, ...describe(packs)];
+    return { result: { dryRun: true, verdicts: judged, packs }, text: lines.join('\n') };
   }
   const refused = judged.filter((verdict) => verdict.keep && request.backups?.includes(verdict.name));
   if (refused.length > 0) {
@@ -124,10 +133,6 @@ async function remove(context: Context, request: CleanupRequest, options: Option
       yes,
     );
   }
-  const rewrite = {
-    ...(maxUnused !== undefined && { maxUnused }),
-    ...(maxRepackBytes !== undefined && { maxRepackBytes }),
-  };
   if (Object.keys(rewrite).length > 0) request.rewrite = rewrite;
   if (storage !== undefined) request.storage = storage;
   if (waitForLock !== undefined) request.waitForLock = waitForLock;
@@ -137,6 +142,34 @@ async function remove(context: Context, request: CleanupRequest, options: Option
 async function judgeNow(context: Context, { repository, at }: Reading, request: CleanupRequest): Promise<Verdict[]> {
   const { retention } = await context.config();
   return verdicts(repository, at, request, { retention, now: context.now().getTime() });
+}
+
+function preview(
+  context: Context,
+  { repository, at }: Reading,
+  input: Parameters<typeof previewCleanup>[2],
+): Promise<CleanupPreview | null> {
+  let told = false;
+  return previewCleanup(repository, at.root, input, {
+    directory: tmpdir(),
+    signal: context.interruption(),
+    onProgress(step, _, total) {
+      if (!told) context.output.note(`${step}: ${formatBytes(total)} of trees are read`);
+      told = true;
+    },
+  });
+}
+
+function describe(preview: CleanupPreview | null): string[] {
+  if (preview === null) return ['what the packs hold that is needed is not known: all of them would stay'];
+  const { dropped, rewritten, formerKeys } = preview;
+  const told = ({ packs, bytes }: { packs: number; bytes: number }): string =>
+    `${counted(packs, 'pack')} with ${formatBytes(bytes)}`;
+  const lines = [
+    `${told(dropped)} would be deleted, ${told(rewritten)} rewritten, of which ${formatBytes(rewritten.used)} are needed`,
+  ];
+  if (formerKeys.packs > 0) lines.push(`${told(formerKeys)} would be rewritten because a former data key seals them`);
+  return lines;
 }
 
 const verdictTable = (judged: readonly Verdict[]): string =>
