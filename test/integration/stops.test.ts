@@ -17,10 +17,11 @@ import type { SmallCluster as Cluster, History } from '../stops/smallCluster.ts'
 import { encrypted } from '../storage/given.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
 import { chance } from '../support/chance.ts';
+import { isOurs } from '../support/part.ts';
 
 /**
  * Every operation is stopped at every mutation of the storage and of a file system, and so is what comes after it. Here
- * is a sample of these points; with HOMARUS_LONG=1 all of them, and with HOMARUS_PART=2/5 each fifth of those, from the second on.
+ * is a sample of these points; with HOMARUS_LONG=1 all of them, or a part of these (HOMARUS_PART=2/5).
  */
 
 const watched = watchedFileCalls(livesWatch);
@@ -38,7 +39,6 @@ const { presentRoot } = await import('../../src/storage/roots.ts');
 const { FileStore } = await import('../../src/storage/fileStore.ts');
 
 const all = process.env.HOMARUS_LONG === '1';
-const [part, parts] = (process.env.HOMARUS_PART ?? '1/1').split('/').map(Number) as [number, number];
 /** Points of one operation in the short run. */
 const SAMPLE = 6;
 /** In memory, where there is such a file system: so many small files are slow on a disk. */
@@ -278,7 +278,7 @@ test.each(Object.keys(scenarios))(
     const scenario = scenarios[name]!;
     const faults: string[] = [];
     const attempt = async (trial: Trial): Promise<void> => {
-      if (met++ % parts !== part - 1) return;
+      if (!isOurs(met++)) return;
       ran++;
       if (faults.length < 20) faults.push(...(await faultsOf(scenario, trial)));
     };
