@@ -125,6 +125,21 @@ test('init, list, extract, key add, rotate, remove and accept-rollback; and no k
   expect(await run(keyFile, 'key', 'rotate')).toMatchObject({ exit: 0 });
   await backUp(reopened, jobs.context, { nodes: [node] });
 
+  // Begun without Temporal, it is begun all the same, and only once.
+  const { generation } = (await run(keyFile, 'key', 'list')).result;
+  for (let call = 0; call < 2; call++) {
+    expect(await run(keyFile, 'key', 'rotate', '--reencrypt')).toMatchObject({
+      error: { code: 'TemporalUnreachable' },
+    });
+  }
+  const next = generation + 1;
+  expect(await run(keyFile, 'key', 'list')).toMatchObject({ result: { generation: next, rewriteBelow: next } });
+  const { packs } = (await run(keyFile, 'cleanup', '--dry-run')).result;
+  expect(packs.dropped.packs + packs.rewritten.packs + packs.formerKeys.packs).toBe(
+    readdirSync(join(base, 'store', 'packs'), { recursive: true, withFileTypes: true }).filter((one) => one.isFile())
+      .length,
+  );
+
   await run(passphrase, 'config', 'show');
   expect(said).not.toContain(PASSPHRASE);
 }, 120_000);
