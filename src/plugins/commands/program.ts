@@ -21,6 +21,8 @@ export interface ProgramEnd {
 
 /** Between being asked to end and being made to, ms. */
 const GRACE = 5_000;
+/** After its end, for what it said last to arrive, ms: a daemon that it left behind may hold the pipes for ever. */
+const LAST_WORDS = 1_000;
 /** Of what it said, kept for the error. */
 const LAST_LINES = 10;
 const LONGEST_LINE = 400;
@@ -40,9 +42,10 @@ export async function runProgram(program: string, args: string[], options: Progr
     last.push(text);
     if (last.length > LAST_LINES) last.shift();
   };
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream as Readable }).on('line', heard);
-  }
+  const said = [child.stdout, child.stderr].map((stream) => {
+    const lines = createInterface({ input: stream as Readable }).on('line', heard);
+    return new Promise<void>((resolve) => lines.once('close', resolve));
+  });
 
   const killers: NodeJS.Timeout[] = [];
   const kill = (name: NodeJS.Signals): void => {
@@ -65,7 +68,6 @@ export async function runProgram(program: string, args: string[], options: Progr
   );
   signal.addEventListener('abort', stop, { once: true });
   try {
-    // `exit`, not `close`: a daemon that it left behind may hold the pipes for ever.
     const how = await new Promise<string | undefined>((resolve) => {
       child.once('error', (error) => resolve(`cannot be run: ${error.message}`));
       child.once('exit', (code, by) =>
@@ -74,7 +76,8 @@ export async function runProgram(program: string, args: string[], options: Progr
     });
     signal.throwIfAborted();
     // What it said last may still be on its way.
-    await new Promise((resolve) => setTimeout(resolve, how === undefined ? 0 : 50));
+    const silence = new Promise((resolve) => killers.push(setTimeout(resolve, LAST_WORDS)));
+    await Promise.race([Promise.all(said), silence]);
     return { how: late ? `was not done after ${timeout / 1000} s` : how, end: last.join('\n') };
   } finally {
     for (const killer of killers) clearTimeout(killer);
