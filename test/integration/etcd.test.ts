@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Etcd3 } from 'etcd3';
-import { Range } from 'etcd3';
 import { activities } from '../../src/plugins/etcd/activities.ts';
 import type { EtcdData } from '../../src/plugins/etcd/flow.ts';
 import { MARKER } from '../../src/plugins/etcd/restoreKeys.ts';
@@ -144,8 +145,9 @@ describe('with many keys', () => {
   }, LONG);
 
   test(
-    'all are of one revision while a writer never stops, and a member is killed meanwhile',
+    'all are of one revision while a writer never stops, and the leader is killed meanwhile',
     async () => {
+      const leader = await cluster.leader();
       let stop = false;
       let written = 0;
       const writer = (async () => {
@@ -157,12 +159,12 @@ describe('with many keys', () => {
         }
       })();
       streams.onWrite = async (chunks) => {
-        if (chunks === 1) await cluster.kill(1);
+        if (chunks === 1) await cluster.kill(leader);
       };
       data = await dump(streams);
       stop = true;
       await writer;
-      await cluster.startAgain(1);
+      await cluster.startAgain(leader);
       expect(written).toBeGreaterThan(1);
       expect(data.keys).toBe(KEYS);
       const dumped = await streams.keys('etcd-keys');
@@ -277,19 +279,7 @@ test(
   async () => {
     await wipe();
     await put('app/1');
-    const rights = client.role('backup');
-    await rights.create();
-    for (const prefix of ['app/', 'homarus/']) {
-      await rights.grant({ permission: 'Readwrite', range: Range.prefix(prefix) });
-    }
-    const user = client.user('homarus');
-    await user.create('secret-of-etcd');
-    await user.addRole('backup');
-    const root = client.user('root');
-    await client.role('root').create();
-    await root.create('root');
-    await root.addRole('root');
-    await client.auth.authEnable();
+    await cluster.requirePasswords('homarus', 'secret-of-etcd', ['app/', 'homarus/']);
     process.env.TEST_ETCD_PASSWORD = 'secret-of-etcd';
     const access = { user: 'homarus', passwordEnv: 'TEST_ETCD_PASSWORD', prefixes: ['app/'] };
     const streams = new StreamsInMemory();
@@ -305,6 +295,45 @@ test(
     await expect(dump(new StreamsInMemory(), access)).rejects.toMatchObject({ code: 'EtcdRefused' });
     process.env.TEST_ETCD_PASSWORD = '';
     await expect(dump(new StreamsInMemory(), access)).rejects.toMatchObject({ code: 'ConfigInvalid' });
+  },
+  LONG,
+);
+
+test(
+  'over TLS both sides show their certificates, and the password may stand in a file; without one of them there is no way in',
+  async () => {
+    const secured = await EtcdCluster.start(1, { tls: true });
+    try {
+      await secured.client.put('app/1').value('x').exec();
+      await secured.requirePasswords('homarus', 'secret-of-etcd', ['app/', 'homarus/']);
+      const passwordFile = join(secured.directory, 'password');
+      writeFileSync(passwordFile, 'secret-of-etcd\n');
+      const access = { ...secured.access, user: 'homarus', passwordFile, prefixes: ['app/'] };
+      const streams = new StreamsInMemory();
+      const data = await dump(streams, access);
+      expect(data).toMatchObject({ keys: 1 });
+      await secured.client.put('app/1').value('y').exec();
+      const asUser = contextFor(streams, access);
+      expect(await activities.restore({ data, dryRun: false }, asUser)).toMatchObject({ put: 1 });
+      expect(await secured.client.get('app/1').string()).toBe('x');
+
+      const { caFile, certFile, keyFile } = secured.certificate;
+      const timeouts = { request: 1_000, retryFor: 1_000 };
+      for (const tls of [{ caFile }, { certFile, keyFile }, undefined]) {
+        const dumping = dump(new StreamsInMemory(), { ...access, timeouts, tls });
+        await expect(dumping).rejects.toMatchObject({
+          code: 'EtcdUnreachable',
+          message: expect.stringContaining(secured.endpoints[0] as string),
+        });
+      }
+      const missing = dump(new StreamsInMemory(), { ...access, tls: { caFile: '/nowhere/ca.pem' } });
+      await expect(missing).rejects.toMatchObject({
+        code: 'ConfigInvalid',
+        message: expect.stringContaining('/nowhere/ca.pem'),
+      });
+    } finally {
+      await secured.stop();
+    }
   },
   LONG,
 );

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -225,6 +225,44 @@ describe('a plugin from outside', () => {
   );
 
   test(
+    'a newer version is refused at the lock by a node that has the older one, and so is its backup later',
+    async () => {
+      const before = readFileSync(cluster.configFile, 'utf8');
+      const newer = join(cluster.directory, 'newer');
+      cpSync(example, newer, { recursive: true });
+      const flow = readFileSync(join(newer, 'flow.js'), 'utf8');
+      writeFileSync(join(newer, 'flow.js'), flow.replace('version: 1', 'version: 2'));
+      writeFileSync(join(newer, 'package.json'), '{"type":"module"}');
+      const config = JSON.parse(before);
+      const use = async (folder: string, ...processes: string[]): Promise<void> => {
+        const plugin = { ...config.plugin, package: folder };
+        writeFileSync(cluster.configFile, JSON.stringify({ ...config, plugin }));
+        for (const name of processes) await cluster.kill(name);
+        await Promise.all(processes.map((name) => cluster.launch(name)));
+      };
+      await use(example, 'n2');
+      await use(newer, 'n1', 'coordinator');
+      const { json } = await cluster.homarus('backup');
+      expect(json.error).toMatchObject({
+        code: 'PluginMismatch',
+        message: 'node n2 runs plugin "ledger" in version 1, the coordinator "ledger" in version 2',
+      });
+      await use(newer, 'n2');
+      const { backup } = await cluster.does('backup');
+      await use(example, 'n1', 'n2', 'coordinator');
+      const older = await cluster.homarus('restore', String(backup), '--yes');
+      expect(older.json.error).toMatchObject({
+        code: 'PluginTooOld',
+        message: `backup ${backup} was made by plugin "ledger" in version 2; this one has version 1`,
+      });
+      // Its files are files all the same.
+      const to = join(cluster.directory, 'files');
+      expect(await cluster.does('restore', String(backup), '--node', 'n1', '--to', to)).toMatchObject({ files: 1 });
+    },
+    LONG,
+  );
+
+  test(
     'one whose flow does I/O is refused when the coordinator starts',
     async () => {
       const folder = join(cluster.directory, 'bad');
@@ -269,6 +307,7 @@ describe('etcd', () => {
     'is backed up beside the files and restored after them, the database of a member beside it',
     async () => {
       await etcd.client.put('app/1').value('one');
+      await etcd.client.put('other/1').value('beside the prefixes');
       const { backup } = await cluster.does('backup');
       await etcd.client.put('app/1').value('two');
       await etcd.client.put('app/2').value('extra');
@@ -283,6 +322,18 @@ describe('etcd', () => {
       expect(restored).toMatchObject({ plugin: changes });
       expect(await etcd.client.get('app/1').string()).toBe('one');
       expect(await cluster.does('restore', String(backup), '--yes', '--check')).toMatchObject({ checked: true });
+      const file = join(cluster.directory, 'member.db');
+      const { streams } = (await cluster.does('show', String(backup))).manifest as { streams: { name: string }[] };
+      expect(streams.map(({ name }) => name)).toEqual(['etcd-keys', 'etcd-member']);
+      await cluster.does('extract', String(backup), '--stream', 'etcd-member', '--to', file);
+      const alone = await EtcdCluster.start(1, { snapshot: file });
+      const found = await alone.client.getAll().strings();
+      await alone.stop();
+      // The whole database, which knows more than the prefixes.
+      expect(found).toEqual({ 'app/1': 'one', 'other/1': 'beside the prefixes' });
+      const none = await cluster.homarus('extract', String(backup), '--stream', 'none', '--to', file);
+      expect(none.json.error?.message).toBe(`backup ${backup} has no stream "none"; it has etcd-keys, etcd-member`);
+
       // Left alone, it need not be as it was: that the backup can be read is what is proven then.
       await etcd.client.put('app/1').value('three');
       const to = join(cluster.directory, 'elsewhere');
