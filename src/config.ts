@@ -37,6 +37,8 @@ export interface Config {
   retention: RetentionPolicy;
   cleanup: RewriteLimits;
   api: ConfigFile['api'];
+  /** Where restore drills make their scratch directories on each node. */
+  drill: { directory: string };
   /** What processes keep on this machine. */
   dataDir: string;
 }
@@ -221,6 +223,7 @@ function configOf(file: ConfigFile, outside: OutsidePlugin | undefined): Config 
     ...file,
     plugin: { name, ...(outside?.folder === undefined ? {} : { folder: outside.folder }), options },
     defaultStorage: file.defaultStorage ?? (Object.keys(file.storages)[0] as string),
+    drill: { directory: file.drill.directory ?? join(dataDir, 'drill') },
     schedules: Object.entries(file.schedules).map(([schedule, fields]) => scheduleDefinition(schedule, fields)),
     retention: Object.fromEntries(Object.entries(retention).filter(([, value]) => value !== undefined)),
     nodes: file.nodes.map(({ id, az, root, linkDir, roots, stateDir, cacheDir }) => ({

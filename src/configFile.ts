@@ -159,6 +159,7 @@ export const configFile = z.strictObject({
     tls: z.strictObject({ certFile: path, keyFile: path }).optional(),
     temporalUi: z.url({ protocol: /^https?$/, error: 'give a URL such as https://temporal.example.org' }).optional(),
   }),
+  drill: group({ directory: path.optional() }),
   dataDir: path.default('/var/lib/homarus'),
 });
 

@@ -67,6 +67,7 @@ const kinds = z.discriminatedUnion(
       percent: percent.optional(),
       node: text.optional(),
       directory: path.optional(),
+      check: z.boolean().optional(),
     }),
   ],
   { error: 'operation must be backup, cleanup, verify or drill' },

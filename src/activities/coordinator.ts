@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import type {
@@ -6,6 +7,10 @@ import type {
   CleanupRequest,
   CleanupResult,
   ClusterSettings,
+  DrillPace,
+  DrillPlan,
+  DrillRecord,
+  DrillRequest,
   PlanReceipt,
   RestorePlan,
   RestoreRequest,
@@ -20,9 +25,10 @@ import { compileSelection } from '../node/select.ts';
 import type { BackupCommit } from '../storage/commitBackup.ts';
 import { commitBackup } from '../storage/commitBackup.ts';
 import { acquireLock, refreshLock, releaseLock } from '../storage/lock.ts';
+import { drillPace, noteDrill } from '../storage/marks.ts';
 import { noteDamage } from '../storage/noteDamage.ts';
 import { planBackup } from '../storage/planBackup.ts';
-import { planRestore } from '../storage/planRestore.ts';
+import { planDrill, planRestore } from '../storage/planRestore.ts';
 import type { Repository } from '../storage/repository.ts';
 import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
@@ -48,6 +54,8 @@ export interface CoordinatorDeps {
   seen: SeenRoots;
   /** For temporary files and caches. */
   directory: string;
+  /** Where drills make their scratch directories, unless they are told. */
+  drillDirectory: string;
   log: Log;
 }
 
@@ -193,6 +201,35 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
         const settings = deps.settings(input.request.storage);
         const { repository, at } = await opened(settings.storage, signal, { anyCluster: true });
         return planRestore(repository, at, input.request, settings, { signal });
+      }),
+
+    /** Which backup a drill restores, where, and how much of it; locks nothing. */
+    planDrill: (input: { request: DrillRequest }): Promise<DrillPlan> =>
+      alive(async (signal) => {
+        const settings = deps.settings(input.request.storage);
+        const { repository, at } = await opened(settings.storage, signal);
+        const chosen = { directory: deps.drillDirectory, seed: randomInt(2 ** 31) };
+        return planDrill(repository, at, input.request, settings, { ...chosen, signal });
+      }),
+
+    /** How fast the last drill was that went well; null when there was none. */
+    drillPace: (input: { storage: string; repository: string }): Promise<DrillPace | null> =>
+      alive(async (signal) => {
+        const repository = await deps.repository(input.storage, { anyCluster: true, id: input.repository, signal });
+        return drillPace(repository, { signal });
+      }),
+
+    /** Keeps with the backup how its drill went. */
+    recordDrill: (input: {
+      storage: string;
+      repository: string;
+      backup: string;
+      by: string;
+      drill: DrillRecord;
+    }): Promise<void> =>
+      alive(async (signal) => {
+        const repository = await deps.repository(input.storage, { id: input.repository, signal });
+        await noteDrill(repository, input.backup, { by: input.by, drill: input.drill, signal });
       }),
 
     /** What a verify starts from; locks nothing. */

@@ -1,4 +1,4 @@
-import { backupEntry, backupName, documentId, indexRef, name } from '../domain/documentShapes.ts';
+import { backupEntry, backupName, documentId, drillRecord, indexRef, name } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { Shape } from '../domain/shape.ts';
 import {
@@ -97,6 +97,20 @@ export const inputs: Readonly<Record<string, Shape>> = {
       check: optional(flag),
     }),
   }),
+  planDrill: record({
+    request: record({
+      ...{ storage, backup: optional(text), percent: optional(number), node: optional(text) },
+      directory: optional(matching(/^\/[^\0]*$/, 'an absolute path')),
+    }),
+  }),
+  drillPace: record({ storage: name, repository: text }),
+  recordDrill: record({ storage: name, repository: text, backup: backupName, by: text, drill: drillRecord }),
+  drillNode: record({
+    ...{ grant: nodeGrant, storageName: name, repository: text, backup: backupEntry, froms: list(name) },
+    directory: matching(/^\/[^\0]*$/, 'an absolute path'),
+    sample: record({ percent: number, seed: count }),
+  }),
+  endDrill: record({ grant: nodeGrant }),
   cleanUp: record({
     grant: storageGrant,
     nonce,

@@ -1,6 +1,8 @@
 import type { BackupEntry } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type {
+  DrillReceipt,
+  DrillSample,
   NodeGrant,
   PacksReceipt,
   RestoreForecast,
@@ -24,6 +26,21 @@ export interface NodeJobs {
   restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
   preview(work: RestoreWork, run: JobRun): Promise<RestoreForecast>;
   verifyPacks(work: VerifyWork, run: JobRun): Promise<PacksReceipt>;
+  drill(work: DrillWork, run: JobRun): Promise<DrillReceipt>;
+  /** Removes what a drill left. */
+  endDrill(): Promise<void>;
+}
+
+export interface DrillWork {
+  operation: string;
+  storageName: string;
+  /** Id of the repository that has it. */
+  repository: string;
+  backup: BackupEntry;
+  /** The nodes of the backup whose files this node takes. */
+  froms: string[];
+  directory: string;
+  sample: DrillSample;
 }
 
 export interface RestoreWork {
@@ -96,6 +113,14 @@ export function createNodeActivities(deps: NodeDeps) {
         const { grant, storage: _, ...work } = input;
         return deps.jobs.restore({ ...work, operation: grant.attempt.operation }, run);
       }),
+
+    drillNode: (input: Omit<DrillWork, 'operation'> & { grant: NodeGrant }): Promise<DrillReceipt> =>
+      underGrant(input.grant, (run) => {
+        const { grant, ...work } = input;
+        return deps.jobs.drill({ ...work, operation: grant.attempt.operation }, run);
+      }),
+
+    endDrill: (input: { grant: NodeGrant }): Promise<void> => underGrant(input.grant, () => deps.jobs.endDrill()),
 
     /** Only looks, so it takes no part of the lock. */
     previewNode: (input: RestoreWork): Promise<RestoreForecast> => watched((run) => deps.jobs.preview(input, run)),

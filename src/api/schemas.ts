@@ -60,6 +60,15 @@ const entry = {
   requires: z.array(z.string()).exactOptional().describe('Backups that it cannot do without'),
   pinned: z.boolean(),
   pinnedUntil: time.nullable(),
+  drill: z
+    .object({
+      ...{ at: time, by: z.string(), operation: z.string(), ok: z.boolean(), reason: z.string().exactOptional() },
+      ...{ percent: z.number(), files: count, bytes: count, fetchedBytes: count, tookMs: count },
+      expectedMs: count.describe('How long a restore of the whole backup would take'),
+      checked: z.boolean().describe("The plugin's check passed"),
+    })
+    .nullable()
+    .describe('How its latest restore drill went'),
 };
 export const backup = z
   .object({ ...entry, manifest: z.object({ length: count, hash: z.string() }) })

@@ -3,6 +3,7 @@ import { acceptRollback } from './commands/acceptRollback.ts';
 import { backup } from './commands/backup.ts';
 import { cleanup, deletion } from './commands/cleanup.ts';
 import { configCommands } from './commands/config.ts';
+import { drill } from './commands/drill.ts';
 import { extract } from './commands/extract.ts';
 import { keyCommands } from './commands/keys.ts';
 import { list, show } from './commands/list.ts';
@@ -23,7 +24,10 @@ import { verify } from './commands/verify.ts';
 /** All commands, in the order of the help. */
 export const commands: readonly Group[] = [
   { heading: 'Try it:', commands: [demo, dev] },
-  { heading: 'Operations:', commands: [backup, restore, cleanup, deletion, verify, lock, unlock, follow, cancel] },
+  {
+    heading: 'Operations:',
+    commands: [backup, restore, drill, cleanup, deletion, verify, lock, unlock, follow, cancel],
+  },
   { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
   {
     heading: 'The cluster:',

@@ -47,6 +47,13 @@ export const size = (text: string): number => understood(parseSize, text);
 /** e.g. `5%`, as 0.05. */
 export const share = (text: string): number => understood(parseShare, text);
 
+/** e.g. `10%`, as 10. */
+export function percent(text: string): number {
+  const value = share(text) * 100;
+  if (!(value > 0 && value <= 100)) throw new InvalidArgumentError('Give a share from 1% to 100%.');
+  return value;
+}
+
 export function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number that is not negative.');
   return Number(text);

@@ -1,6 +1,13 @@
 import type { OperationStatus } from '../client/progress.ts';
-import type { BackupResult, CleanupResult, RestorePreview, RestoreResult, VerifyResult } from '../domain/operations.ts';
-import { formatBytes } from '../domain/text.ts';
+import type {
+  BackupResult,
+  CleanupResult,
+  DrillResult,
+  RestorePreview,
+  RestoreResult,
+  VerifyResult,
+} from '../domain/operations.ts';
+import { formatBytes, formatDuration } from '../domain/text.ts';
 import { describePreview, wordsOf } from './previewText.ts';
 import { counted } from './terminal.ts';
 
@@ -13,6 +20,8 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
       return describeBackup(result as BackupResult);
     case 'restore':
       return describeRestore(result as RestoreResult);
+    case 'drill':
+      return describeDrill(result as DrillResult);
     case 'preview':
       return describePreview(result as RestorePreview);
     case 'cleanup':
@@ -50,6 +59,18 @@ function describeRestore(result: RestoreResult): string {
   for (const { from, to } of pairs) if (from !== to) lines.push(`node ${to} got what node ${from} had`);
   lines.push(...wordsOf(result.plugin));
   if (checked) lines.push('the check of the plugin passed');
+  return lines.join('\n');
+}
+
+function describeDrill(result: DrillResult): string {
+  const { backup, pairs, percent, files, bytes, tookMs, expectedMs, checked } = result;
+  const much = percent < 100 ? ` (${percent} % of them)` : '';
+  const lines = [
+    `drilled ${backup}: ${counted(files, 'file')}${much} with ${formatBytes(bytes)} of ${counted(pairs.length, 'node')} ` +
+      `restored in ${formatDuration(tookMs)}, read back and right`,
+    `a restore of all of it would take about ${formatDuration(expectedMs)}`,
+  ];
+  if (checked) lines.push("the plugin's check passed");
   return lines.join('\n');
 }
 

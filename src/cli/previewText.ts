@@ -1,5 +1,5 @@
 import type { RestoreForecast, RestorePair, RestorePreview } from '../domain/operations.ts';
-import { formatBytes } from '../domain/text.ts';
+import { formatBytes, formatDuration } from '../domain/text.ts';
 import { counted, table } from './terminal.ts';
 
 /** What people read of a restore that is planned. */
@@ -7,7 +7,7 @@ import { counted, table } from './terminal.ts';
 const HOW: Record<NonNullable<RestorePair['how']>, string> = { id: 'same id', az: 'same zone', map: 'as given' };
 
 export function describePreview(preview: RestorePreview): string {
-  const { backup, pairs, missing, files, bytes, kept, fetchBytes, removed, nodes, plugin } = preview;
+  const { backup, pairs, missing, files, bytes, kept, fetchBytes, removed, nodes, plugin, expectedMs } = preview;
   const rows = pairs.map(({ from, to, how }) => {
     const node = nodes.find((one) => one.node === to);
     return [to, from, how === undefined ? '' : HOW[how], ...(node ? countsOf(node) : [])];
@@ -18,6 +18,8 @@ export function describePreview(preview: RestorePreview): string {
     `backup ${backup}: ${counted(files, 'file')} with ${formatBytes(bytes)}; ${kept.toLocaleString('en-US')} are right already, ` +
       `${formatBytes(fetchBytes)} would be fetched, ${removed.toLocaleString('en-US')} removed`,
   ];
+  if (expectedMs !== null)
+    lines.push(`as the last restore drill went, it would take about ${formatDuration(expectedMs)}`);
   if (missing.length > 0) lines.push(`missing in the backup, and left as they are: ${missing.join(', ')}`);
   lines.push(...wordsOf(plugin));
   for (const { node, space } of nodes) {

@@ -9,6 +9,8 @@ import type {
   BackupResult,
   CleanupRequest,
   CleanupResult,
+  DrillRequest,
+  DrillResult,
   LockRequest,
   RestorePreview,
   RestoreRequest,
@@ -24,6 +26,7 @@ import { attributesOf, withAttributes } from './searchAttributes.ts';
 export interface Operations {
   backup: { request: BackupRequest; result: BackupResult | Skipped };
   restore: { request: RestoreRequest; result: RestoreResult | Skipped };
+  drill: { request: DrillRequest; result: DrillResult | Skipped };
   preview: { request: RestoreRequest; result: RestorePreview | Skipped };
   cleanup: { request: CleanupRequest; result: CleanupResult | Skipped };
   verify: { request: VerifyRequest; result: VerifyResult | Skipped };
@@ -157,6 +160,7 @@ function summaryOf(name: OperationName, cluster: string, request: Operations[Ope
   const what = {
     backup: () => ('label' in request && request.label ? `"${request.label}"` : ''),
     restore: () => `of ${(request as RestoreRequest).backup}`,
+    drill: () => `of ${(request as DrillRequest).backup ?? 'latest'}`,
     preview: () => `of a restore of ${(request as RestoreRequest).backup}`,
     cleanup: () => ('backups' in request && request.backups ? `of ${request.backups.length} named backups` : ''),
     verify: () => ('readData' in request && request.readData ? 'with content' : ''),

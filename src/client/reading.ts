@@ -3,7 +3,8 @@ import { keys } from '../domain/documents.ts';
 import { errorTable, HomarusError, hasCode } from '../domain/errors.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
-import { pinnedBackups } from '../storage/marks.ts';
+import type { Drill, Mark } from '../storage/marks.ts';
+import { latestDrills, listMarks, pinsIn } from '../storage/marks.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
 import { openReadable } from '../storage/openIndexes.ts';
 import type { Latest } from '../storage/planRestore.ts';
@@ -49,17 +50,21 @@ export interface ListedBackup extends BackupEntry {
   pinned: boolean;
   /** When the pin ends by itself (ISO 8601); null where there is none, or for good. */
   pinnedUntil: string | null;
+  /** How its latest restore drill went; null where it had none. */
+  drill: Drill | null;
 }
 
 /** The backups, newest first. */
 export const listBackups = async (reading: Reading): Promise<ListedBackup[]> =>
-  withPins(reading, await pinnedBackups(reading.repository));
+  withMarks(reading, await listMarks(reading.repository));
 
-export function withPins(reading: Reading, pinned: ReadonlyMap<string, { until: string | null }>): ListedBackup[] {
+export function withMarks(reading: Reading, marks: readonly Mark[]): ListedBackup[] {
+  const [pinned, drills] = [pinsIn(marks), latestDrills(marks)];
   return newestFirst(reading).map((entry) => ({
     ...entry,
     pinned: pinned.has(entry.name),
     pinnedUntil: pinned.get(entry.name)?.until ?? null,
+    drill: drills.get(entry.name) ?? null,
   }));
 }
 
@@ -100,7 +105,8 @@ export async function showBackup(reading: Reading, wanted: string): Promise<Back
   const { repository, at } = reading;
   const entry = findBackup(reading, wanted);
   const manifest = await readBackup(repository, at, entry.name, (_, now) => readManifest(repository, now));
-  const pin = (await pinnedBackups(repository)).get(entry.name);
+  const marks = await listMarks(repository, { backup: entry.name });
+  const pin = pinsIn(marks).get(entry.name);
   const nodes = manifest.nodes.map((node) => ({ ...node, roots: node.roots.map(({ tree: _, ...root }) => root) }));
   const streams = manifest.streams.map(({ name, chunks }) => ({
     name,
@@ -110,6 +116,7 @@ export async function showBackup(reading: Reading, wanted: string): Promise<Back
     ...entry,
     pinned: pin !== undefined,
     pinnedUntil: pin?.until ?? null,
+    drill: latestDrills(marks).get(entry.name) ?? null,
     manifest: { ...manifest, nodes, streams },
   };
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Mark } from '../storage/marks.ts';
-import { listMarks, pinsIn } from '../storage/marks.ts';
+import { listMarks } from '../storage/marks.ts';
 import type { Repository } from '../storage/repository.ts';
 import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
 import type { ListedBackup, Reading } from './reading.ts';
-import { withPins } from './reading.ts';
+import { withMarks } from './reading.ts';
 
 /** What a storage holds, as it was seen after somebody asked. The same object as long as nothing changed. */
 export interface Listing {
@@ -77,7 +77,7 @@ export class SharedReading {
     const reading = { repository, at };
     const seen = createHash('sha256').update([at.hash, ...this.#marks.keys()].join('\n'));
     const version = seen.digest('base64url').slice(0, 22);
-    this.#listing = { reading, backups: withPins(reading, pinsIn(marks)), version };
+    this.#listing = { reading, backups: withMarks(reading, marks), version };
     return this.#listing;
   }
 }

@@ -1,5 +1,19 @@
 import type { Shape } from './shape.ts';
-import { anything, count, either, hash, list, matching, oneOf, optional, orNull, record, text } from './shape.ts';
+import {
+  anything,
+  count,
+  either,
+  flag,
+  hash,
+  list,
+  matching,
+  number,
+  oneOf,
+  optional,
+  orNull,
+  record,
+  text,
+} from './shape.ts';
 
 /** What must be true of documents before they are believed; above all of what becomes a part of a key or of a path. */
 
@@ -92,7 +106,20 @@ export const manifestShape = record({
   totals,
 });
 
-export const markShape = record({ backup: text, kind: text, at: text, by: text, note: text });
+/** How a restore drill went. */
+export const drillRecord = record({
+  ...{ operation: text, ok: flag, reason: optional(text), percent: number, files: count, bytes: count },
+  ...{ fetchedBytes: count, tookMs: count, expectedMs: count, checked: flag },
+});
+
+export const markShape = record({
+  backup: text,
+  kind: text,
+  at: text,
+  by: text,
+  note: text,
+  drill: optional(drillRecord),
+});
 
 export const packRefs = list(record({ id: packId, length: count, footer: count, chunks: count }));
 

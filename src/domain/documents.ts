@@ -1,3 +1,5 @@
+import type { DrillRecord } from './operations.ts';
+
 /** The documents of a repository, as docs/format.md section 5 describes them. Hashes are 64 hex digits, times ISO 8601. */
 
 export interface Holder {
@@ -177,12 +179,14 @@ export interface LeaseDocument {
 export interface MarkDocument {
   version: 1;
   backup: string;
-  kind: 'pin';
+  kind: 'pin' | 'drill';
   at: string;
   by: string;
   note: string;
   /** The pin ends by itself at this time (ISO 8601). */
   until?: string;
+  /** How a restore drill of the backup went. */
+  drill?: DrillRecord;
 }
 
 const SIXTEEN = 16;

@@ -90,8 +90,10 @@ export interface DrillRequest extends OperationRequest {
   percent?: number;
   /** This node takes the files of all nodes, one after another, rather than each its own. */
   node?: string;
-  /** Where the scratch directory is made on each node, an absolute path; in the state directory where it is missing. */
+  /** Where the scratch directory is made on each node, an absolute path; instead of the configured one. */
   directory?: string;
+  /** The plugin's check runs on what was restored. */
+  check?: boolean;
 }
 
 export interface LockTimes {
@@ -236,6 +238,42 @@ export interface RestorePlan {
   lockStorage: boolean;
 }
 
+/** Which files a drill restores. */
+export interface DrillSample {
+  percent: number;
+  /** Another one chooses other files. */
+  seed: number;
+}
+
+export interface DrillPlan extends RestorePlan {
+  /** Where each node makes its scratch directory. */
+  directory: string;
+  sample: DrillSample;
+  /** Bytes of all files of each node of the backup. */
+  bytesOf: Record<string, number>;
+}
+
+/** How fast the last drill was that went well. */
+export interface DrillPace {
+  /** Of the backup that it restored. */
+  bytes: number;
+  expectedMs: number;
+}
+
+/** What was restored of one node of the backup, and how long that took. */
+export interface DrilledTree {
+  from: string;
+  files: number;
+  bytes: number;
+  fetchedBytes: number;
+  ms: number;
+}
+
+export interface DrillReceipt {
+  node: string;
+  trees: DrilledTree[];
+}
+
 export interface RestoreReceipt {
   node: string;
   files: number;
@@ -285,6 +323,8 @@ export interface RestorePreview {
   removed: number;
   /** False when a file system has no room for it: the restore would be refused before it changed anything. */
   fits: boolean;
+  /** How long it would take, as the last drill went, ms; null where there was none. */
+  expectedMs: number | null;
   /** What the plugin says of its part. */
   plugin?: unknown;
 }
@@ -319,6 +359,31 @@ export interface RestoreResult {
   plugin?: unknown;
   /** The plugin's check was asked for, and passed. */
   checked?: boolean;
+}
+
+export interface DrillResult {
+  backup: string;
+  pairs: RestorePair[];
+  /** Of the files. */
+  percent: number;
+  files: number;
+  bytes: number;
+  fetchedBytes: number;
+  /** How long the restore took, at the slowest node. */
+  tookMs: number;
+  /** How long a restore of the whole backup into nothing would take, as fast as this one. */
+  expectedMs: number;
+  /** The plugin's check passed; false where it was not asked for. */
+  checked: boolean;
+}
+
+/** What is kept of a drill with its backup. */
+export interface DrillRecord extends Omit<DrillResult, 'backup' | 'pairs'> {
+  /** The operation's id. */
+  operation: string;
+  ok: boolean;
+  /** Why it failed. */
+  reason?: string;
 }
 
 export interface CleanupResult {
@@ -429,6 +494,8 @@ export type Phase =
   | 'verify backups'
   | 'note damage'
   | 'held'
+  | 'remove'
+  | 'record'
   | 'unlocking'
   | 'between attempts'
   | 'done';

@@ -5,6 +5,8 @@ import { openRepository } from '../storage/repository.ts';
 import type { Unlocked } from '../storage/unlock.ts';
 import type { CleanerInput } from './cleaner.ts';
 import { clean } from './cleaner.ts';
+import type { DrillInput } from './drill.ts';
+import { drill } from './drill.ts';
 import type { ExtractInput } from './extract.ts';
 import { extract } from './extract.ts';
 import type { FinishArgs } from './finish.ts';
@@ -60,6 +62,8 @@ export const jobs = {
     using(args, context, (repository) => restoreNode(repository, args, context)),
   preview: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>
     using(args, context, (repository) => previewNode(repository, args, context)),
+  drill: (args: RepositoryArgs & DrillInput, context: JobContext) =>
+    using(args, context, (repository) => drill(repository, args, context)),
   extract: (args: RepositoryArgs & ExtractInput, context: JobContext) =>
     using(args, context, (repository) => extract(repository, args, context)),
   verifyPacks: (args: RepositoryArgs & VerifyPacksInput, context: JobContext) =>

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import type { ManifestNode, ManifestRoot, RootDocument } from '../domain/documents.ts';
+import { isInSample } from '../domain/drill.ts';
 import { HomarusError } from '../domain/errors.ts';
-import type { RestoreForecast, RestoreReceipt } from '../domain/operations.ts';
+import type { DrillSample, RestoreForecast, RestoreReceipt } from '../domain/operations.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
+import type { BytePath } from './bytePath.ts';
 import type { JobContext } from './job.ts';
 import type { RestoreInput } from './planRestore.ts';
 import { previewTrees } from './previewRestore.ts';
@@ -23,6 +25,8 @@ export interface RestoreSource {
   /** Only what these globs match; all without any. */
   paths: readonly string[];
   verifyExisting: boolean;
+  /** Only so much of the files. */
+  sample?: DrillSample | undefined;
   /** To the storage at once. */
   requests?: number;
 }
@@ -92,7 +96,12 @@ async function atTrees<T>(
   act: (repository: Repository, root: RootDocument, trees: RestoreInput, context: JobContext) => Promise<T>,
 ): Promise<T> {
   const { signal } = context;
-  const select = compileSelection({ include: input.paths, exclude: input.exclude });
+  const covered = compileSelection({ include: input.paths, exclude: input.exclude });
+  const { sample } = input;
+  const select =
+    sample === undefined
+      ? covered
+      : { ...covered, file: (path: BytePath) => covered.file(path) && isInSample(path, sample) };
   const removable = compileSelection({ include: input.include, exclude: [] }).file;
   const at = await presentRoot(repository, { signal });
   await input.seen?.check(repository, at);

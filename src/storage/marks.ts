@@ -3,6 +3,7 @@ import { markShape } from '../domain/documentShapes.ts';
 import type { BackupEntry, MarkDocument, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
+import type { DrillPace, DrillRecord } from '../domain/operations.ts';
 import { newId } from './ids.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
@@ -91,6 +92,46 @@ export async function listMarks(repository: Repository, options: MarkOptions = {
   return marks;
 }
 
+/** Keeps with a backup how a drill of it went; nothing where the backup is not listed any more. */
+export async function noteDrill(
+  repository: Repository,
+  backup: string,
+  { by, drill, ...options }: CallOptions & { by: string; drill: DrillRecord },
+): Promise<void> {
+  const { root } = await presentRoot(repository, options);
+  if (!lists(root, backup)) return;
+  const key = keys.mark(backup, newId(root.epoch));
+  const mark: MarkDocument = {
+    ...{ version: 1, backup, kind: 'drill', at: new Date().toISOString(), by, note: '' },
+    drill,
+  };
+  await repository.store.create(key, sealJson(repository, { kind: 'mark', key }, mark), options);
+}
+
+export interface Drill extends DrillRecord {
+  /** When it ended (ISO 8601). */
+  at: string;
+  by: string;
+}
+
+/** The latest drill of each backup that had one. */
+export function latestDrills(marks: readonly MarkDocument[]): Map<string, Drill> {
+  const latest = new Map<string, Drill>();
+  for (const { backup, at, by, drill } of marks) {
+    if (drill !== undefined && (latest.get(backup)?.at ?? '') <= at) latest.set(backup, { ...drill, at, by });
+  }
+  return latest;
+}
+
+/** How fast the last drill was that went well; null when there was none. */
+export async function drillPace(repository: Repository, options: CallOptions): Promise<DrillPace | null> {
+  const { root } = await presentRoot(repository, options);
+  const drills = [...latestDrills(await listMarks(repository, options))].filter(([, { ok }]) => ok);
+  const [last] = drills.toSorted(([, a], [, b]) => (a.at < b.at ? 1 : -1));
+  const backup = root.backups.find(({ name }) => name === last?.[0]);
+  return last && backup ? { bytes: backup.bytes, expectedMs: last[1].expectedMs } : null;
+}
+
 /** The pinned backups by name, each with the end of its longest pin; null: for good. */
 export async function pinnedBackups(
   repository: Repository,
@@ -101,7 +142,8 @@ export async function pinnedBackups(
 
 export function pinsIn(marks: readonly Mark[]): Map<string, { until: string | null }> {
   const held = new Map<string, { until: string | null }>();
-  for (const { backup, until = null } of marks) {
+  for (const { backup, kind, until = null } of marks) {
+    if (kind === 'drill') continue;
     const known = held.get(backup)?.until;
     if (known === null) continue;
     if (until === null || known === undefined || Date.parse(until) > Date.parse(known)) held.set(backup, { until });

@@ -1,7 +1,14 @@
-import type { BackupEntry, RootDocument } from '../domain/documents.ts';
+import type { BackupEntry, ManifestNode, RootDocument } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { matchNodes } from '../domain/matchNodes.ts';
-import type { ClusterSettings, RestorePlan, RestoreRequest } from '../domain/operations.ts';
+import type {
+  ClusterSettings,
+  DrillPlan,
+  DrillRequest,
+  RestorePair,
+  RestorePlan,
+  RestoreRequest,
+} from '../domain/operations.ts';
 import { named, readManifest } from './backups.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
@@ -30,6 +37,43 @@ export async function planRestore(
   const { id } = repository.parameters;
   const { plugin } = manifest;
   return { backup, pairs, missing, settings, plugin, repository: id, lockStorage: root.cluster === settings.cluster };
+}
+
+/** What a drill restores, and where: each node what a restore would bring it, or one node all. */
+export async function planDrill(
+  repository: Repository,
+  { root }: RootAt,
+  request: DrillRequest,
+  settings: ClusterSettings,
+  options: CallOptions & { directory: string; seed: number },
+): Promise<DrillPlan> {
+  const { node, percent = 100 } = request;
+  if (!(percent > 0 && percent <= 100)) throw new HomarusError('BadInput', `percent: ${percent} is not from 1 to 100`);
+  if (node !== undefined && request.check) {
+    throw new HomarusError('BadInput', 'check: a plugin checks a node with its own files; without "node" it can');
+  }
+  const backup = findBackup(root, request.backup ?? 'latest');
+  const manifest = await readManifest(repository, backup, options);
+  const { partial: missing = [] } = backup;
+  const pairs =
+    node === undefined
+      ? matchNodes(manifest.nodes, settings.nodes, { missing })
+      : manifest.nodes.map(({ id }): RestorePair => ({ from: id, to: knownNode(settings, node), how: 'map' }));
+  const bytes = ({ id, roots }: ManifestNode) =>
+    [id, roots.reduce((sum, { totals }) => sum + totals.bytes, 0)] as const;
+  return {
+    ...{ backup, pairs, missing, settings, plugin: manifest.plugin, repository: repository.parameters.id },
+    lockStorage: false,
+    directory: request.directory ?? options.directory,
+    sample: { percent, seed: options.seed },
+    bytesOf: Object.fromEntries(manifest.nodes.map(bytes)),
+  };
+}
+
+function knownNode({ nodes }: ClusterSettings, id: string): string {
+  if (nodes.some((node) => node.id === id)) return id;
+  const known = nodes.map((node) => node.id).join(', ');
+  throw new HomarusError('BadInput', `node: there is no ${id} in the cluster; it has ${known}`);
 }
 
 export interface Latest {

@@ -64,6 +64,7 @@ export async function runCoordinator(
           liveness: serving.liveness,
           seen: seenByCoordinator(config),
           directory,
+          drillDirectory: config.drill.directory,
           log,
         }),
       },

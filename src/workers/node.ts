@@ -61,11 +61,17 @@ export async function runNode(
       notes: notesIn(node.stateDir, loaded.flow.name),
       log,
     });
-    lease.onRanOut = ({ operation }) => void plugin.cleanUp(operation);
+    const cleanUp = async (operation: string): Promise<void> => {
+      await plugin.cleanUp(operation);
+      await jobs
+        .endDrill()
+        .catch((error: Error) => log('warn', `the scratch directory of a drill was not removed: ${error.message}`));
+    };
+    lease.onRanOut = ({ operation }) => void cleanUp(operation);
     try {
       await rivals.awaitNone(stop, log);
       // Of an operation that ended while this process was away; one that goes on is told by its release.
-      if (lease.holder === null) await plugin.cleanUp('');
+      if (lease.holder === null) await cleanUp('');
       const work = await serving.worker({
         taskQueue: nodeQueue(config.cluster, id),
         activities: createNodeActivities({ node: id, host, incarnation, lease, liveness, jobs, plugin }),
@@ -83,7 +89,7 @@ export async function runNode(
           refreshMs: config.lock.refresh,
           plugin: plugin.version,
           async finish(attempt, committed) {
-            await plugin.cleanUp(attempt.operation);
+            await cleanUp(attempt.operation);
             await jobs.finish(attempt, committed);
           },
           log,

@@ -6,6 +6,7 @@ import type { JobRun } from '../activities/liveness.ts';
 import type { NodeJobs, RestoreWork } from '../activities/node.ts';
 import type { Config, NodeConfig } from '../config.ts';
 import type { AttemptId, StorageGrant } from '../domain/operations.ts';
+import { dropScratch } from '../node/drill.ts';
 import { runJob } from '../node/job.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
 import type { OperationRef } from '../node/settings.ts';
@@ -93,6 +94,14 @@ export function createNodeJobs(
 
     verifyPacks: async ({ storageName, repository: id, ...input }, run) =>
       runJob('verifyPacks', { ...(await repository(storageName, id, config.cluster, run)), ...input }, watched(run)),
+
+    drill: async (work, run) => {
+      const { storageName, repository: id, backup, ...rest } = work;
+      const args = await repository(storageName, id, config.cluster, run);
+      return runJob('drill', { ...args, ...rest, node, backup: backup.name }, watched(run));
+    },
+
+    endDrill: () => dropScratch(node.stateDir),
 
     finish: ({ operation }, committed) =>
       runJob('finish', { node, operation, committed }, { signal: new AbortController().signal, priority }),

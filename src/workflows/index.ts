@@ -1,5 +1,6 @@
 export { backup } from './backup.ts';
 export { cleanup } from './cleanup.ts';
+export { drill } from './drill.ts';
 export { lock } from './lock.ts';
 export { preview } from './preview.ts';
 export { restore } from './restore.ts';

@@ -48,6 +48,11 @@ export class Operation {
     setHandler(progressQuery, () => this.#progress);
   }
 
+  /** Who asked, for people. */
+  get by(): string {
+    return this.#request.by ?? 'somebody';
+  }
+
   enter(phase: Phase, nodes: readonly string[] = []): void {
     Object.assign(this.#progress, { phase, done: [], nodes: [...nodes] });
     delete this.#progress.step;
@@ -171,7 +176,7 @@ export class Operation {
       operation: workflowId,
       run: `${runId}/${this.#progress.attempt}`,
       kind: this.kind,
-      by: this.#request.by ?? 'somebody',
+      by: this.by,
       since: new Date().toISOString(),
     };
   }

@@ -19,7 +19,7 @@ export interface CallsOptions {
   /** Streams that its activities stored. */
   onStreams(streams: StreamReceipt[]): void;
   /** The directory on each node that the files were restored into; undefined: in place. */
-  to?: string | undefined;
+  to?: ((node: string) => string) | undefined;
 }
 
 /** A flow's activities as functions: each runs where the flow declares, under the lock's grants. */
@@ -36,7 +36,7 @@ export function pluginCalls<A extends Activities>(flow: Flow<A>, options: CallsO
       type,
     )({
       ...{ grant, input: input ?? null },
-      ...(options.to === undefined ? {} : { to: options.to }),
+      ...(options.to === undefined ? {} : { to: options.to(node) }),
     });
   };
   const onCoordinator = async (type: string, input: unknown): Promise<unknown> => {

@@ -20,12 +20,15 @@ export async function preview(cluster: string, request: RestoreRequest): Promise
     const flow = flowFor(plan, request);
     const nodes = await compare(operation, plan, request);
     const ofPlugin = await previewOf(operation, plan, request, flow);
-    const sum = (count: 'files' | 'bytes' | 'kept' | 'fetchBytes' | 'removed'): number =>
+    const pace = await coordinatorSteps.drillPace({ storage: plan.settings.storage, repository: plan.repository });
+    const sum = (count: 'files' | 'bytes' | 'kept' | 'keptBytes' | 'fetchBytes' | 'removed'): number =>
       nodes.reduce((all, node) => all + node[count], 0);
     return {
       ...{ backup: backup.name, pairs, missing, nodes },
       ...{ files: sum('files'), bytes: sum('bytes'), kept: sum('kept') },
       ...{ fetchBytes: sum('fetchBytes'), removed: sum('removed') },
+      expectedMs:
+        pace && pace.bytes > 0 ? Math.round((pace.expectedMs * (sum('bytes') - sum('keptBytes'))) / pace.bytes) : null,
       fits: nodes.every(({ space }) => space.every(({ needed, freed, available }) => needed - freed <= available)),
       ...(ofPlugin === undefined || ofPlugin === null ? {} : { plugin: ofPlugin }),
     };

@@ -124,9 +124,10 @@ export async function check(
   plan: RestorePlan,
   request: RestoreRequest,
   flow: Flow,
+  to: ((node: string) => string) | undefined = request.to === undefined ? undefined : () => request.to as string,
 ): Promise<void> {
   const steps: CheckSteps<unknown> = { ...restoredOf(flow, locked, plan, request), to: request.to ?? null };
-  const run = callsOf(flow, operation, locked, plan, request.to);
+  const run = callsOf(flow, operation, locked, plan, to);
   await runFlow(flow, run, async () => flow.check?.(steps, run));
 }
 
@@ -140,7 +141,13 @@ export const restoredOf = (flow: Flow, locked: Locked, plan: RestorePlan, reques
   partial: isPartial(request),
 });
 
-export const callsOf = (flow: Flow, operation: Operation, locked: Locked, plan: RestorePlan, to?: string) =>
+export const callsOf = (
+  flow: Flow,
+  operation: Operation,
+  locked: Locked,
+  plan: RestorePlan,
+  to?: (node: string) => string,
+) =>
   pluginCalls(flow, {
     ...{ operation, locked, to },
     work: {

@@ -58,6 +58,10 @@ test(
     rmSync(join(cluster.root('n2'), 'data'), { recursive: true });
     const restore = await cluster.begins('restore', 'latest', '--yes');
     expect(await ending(restore, 'restore-succeeded')).toMatchObject({ state: 'succeeded' });
+    const preview = await cluster.begins('restore', '--dry-run');
+    expect(await ending(preview, 'preview-succeeded')).toMatchObject({ state: 'succeeded', result: { fits: true } });
+    const drill = await cluster.begins('drill');
+    expect(await ending(drill, 'drill-succeeded')).toMatchObject({ state: 'succeeded', result: { percent: 100 } });
     const cleanup = await cluster.begins('cleanup', '--keep-last', '1', '--yes');
     expect(await ending(cleanup, 'cleanup-succeeded')).toMatchObject({ state: 'succeeded' });
     const { operation } = await cluster.does('lock', '--for', '1h');

@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { makeSampleTree } from '../../src/cli/sampleTree.ts';
 import type { ScheduleStatus } from '../../src/client/schedules.ts';
@@ -88,6 +89,53 @@ test(
       HomarusResult: 'succeeded',
       HomarusBackup: backups[0]!.name,
     });
+  },
+  LONG,
+);
+
+test(
+  'a drill proves the newest backup on the nodes or on one, leaves nothing behind, and is shown with the backup',
+  async () => {
+    const scratch = join(cluster.directory, 'state', 'drill');
+    const [{ name }] = (await cluster.does('list')).backups as [{ name: string }];
+    const result = await cluster.does('drill');
+    expect(result).toMatchObject({ backup: name, percent: 100, checked: false, pairs: [{ to: 'n1' }, { to: 'n2' }] });
+    expect(result.fetchedBytes).toBeGreaterThan(0);
+    expect(result.expectedMs).toBe(result.tookMs);
+    expect(readdirSync(scratch)).toEqual([]);
+    const [listed] = (await cluster.does('list')).backups as [{ drill: object }];
+    expect(listed).toMatchObject({
+      drill: { ok: true, operation: result.operation, by: 'tester', tookMs: result.tookMs },
+    });
+    expect(await cluster.does('restore', '--dry-run')).toMatchObject({ fetchBytes: 0, expectedMs: 0 });
+
+    const onOne = await cluster.does('drill', '--node', 'n2', '--percent', '50%');
+    expect(onOne).toMatchObject({
+      percent: 50,
+      pairs: [
+        { from: 'n1', to: 'n2' },
+        { from: 'n2', to: 'n2' },
+      ],
+    });
+    expect(onOne.files).toBeLessThan(result.files as number);
+    expect(readdirSync(scratch)).toEqual([]);
+    expect(await cluster.locked()).toEqual({});
+  },
+  LONG,
+);
+
+test(
+  'a drill that is cancelled leaves neither scratch nor lock',
+  async () => {
+    // A stopped node keeps the drill from ending before the cancellation comes.
+    cluster.process('n2').kill('SIGSTOP');
+    const id = await cluster.begins('drill', '--wait-for-lock', '1m');
+    await cluster.until(id, ({ progress }) => progress?.phase === 'locking');
+    await cluster.does('cancel', id, '--no-wait');
+    cluster.process('n2').kill('SIGCONT');
+    expect(await cluster.end(id)).toMatchObject({ state: 'cancelled' });
+    expect(await cluster.locked()).toEqual({});
+    expect(readdirSync(join(cluster.directory, 'state', 'drill'))).toEqual([]);
   },
   LONG,
 );

@@ -12,6 +12,7 @@ import type { RootDocument } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
 import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
 import { clean } from '../../src/node/cleaner.ts';
+import { drill, dropScratch } from '../../src/node/drill.ts';
 import { finish } from '../../src/node/finish.ts';
 import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
 import type { JobContext } from '../../src/node/job.ts';
@@ -151,6 +152,7 @@ export class SmallCluster {
       settings: () => settings,
       cleanUp: (input) =>
         clean(repository, { ...input, retention: {}, rewrite, directory, now: Date.now() }, contextOf()),
+      drillDirectory: join(this.#directory, 'drill'),
       repository: async () => repository,
       liveness,
       seen: new SeenRoots(join(this.#directory, 'coordinator')),
@@ -201,6 +203,8 @@ export class SmallCluster {
       },
       restore: ({ backup, ...work }) => restoreNode(repository, { ...work, node, backup: backup.name }, context),
       preview: ({ backup, ...work }) => previewNode(repository, { ...work, node, backup: backup.name }, context),
+      drill: ({ backup, ...work }) => drill(repository, { ...work, node, backup: backup.name }, context),
+      endDrill: () => dropScratch(node.stateDir),
       verifyPacks: (work) => verifyPacks(repository, work, context),
     };
     const deps = { node: node.id, host: 'test', incarnation, lease, liveness };

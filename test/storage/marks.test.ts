@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { RootDocument } from '../../src/domain/documents.ts';
 import { acquireLock, released, releaseLock } from '../../src/storage/lock.ts';
-import { listMarks, pin, pinnedBackups, unpin } from '../../src/storage/marks.ts';
+import { drillPace, latestDrills, listMarks, noteDrill, pin, pinnedBackups, unpin } from '../../src/storage/marks.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { commit } from '../../src/storage/roots.ts';
 import { backupOf, givenRepository, holderOf } from './given.ts';
@@ -84,5 +84,34 @@ describe('a pin', () => {
     (store.objects.get(key)?.body as Buffer)[20]! ^= 1;
     expect([...(await pinnedBackups(repository)).keys()]).toEqual(['a']);
     expect(await unpin(repository, 'a')).toBe(1);
+  });
+});
+
+describe('a drill', () => {
+  const record = (expectedMs: number, ok = true) => ({
+    ...{ operation: 'drill-1', ok, percent: 100, files: 1, bytes: 1, fetchedBytes: 1 },
+    ...{ tookMs: 1, expectedMs, checked: false },
+  });
+
+  test('is kept with its backup, the latest one counts, and pins nothing', async () => {
+    expect(await drillPace(repository, {})).toBeNull();
+    await noteDrill(repository, 'a', { by: 'ann', drill: record(10) });
+    await noteDrill(repository, 'a', { by: 'bob', drill: record(20) });
+    await noteDrill(repository, 'b', { by: 'eve', drill: record(30, false) });
+    const drills = latestDrills(await listMarks(repository));
+    expect(drills.get('b')).toMatchObject({ ok: false, by: 'eve' });
+    expect((await pinnedBackups(repository)).size).toBe(0);
+    // One that failed says nothing of how long a restore takes.
+    expect(await drillPace(repository, {})).toEqual({
+      bytes: backupOf('a', 1).bytes,
+      expectedMs: drills.get('a')!.expectedMs,
+    });
+    expect(await unpin(repository, 'a')).toBe(0);
+    expect((await listMarks(repository)).length).toBe(3);
+  });
+
+  test('of a backup that is gone is not kept', async () => {
+    await noteDrill(repository, 'c', { by: 'ann', drill: record(10) });
+    expect(store.keys('marks/')).toEqual([]);
   });
 });

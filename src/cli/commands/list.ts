@@ -1,6 +1,6 @@
 import type { BackupDetails, ListedBackup } from '../../client/reading.ts';
 import { listBackups, showBackup } from '../../client/reading.ts';
-import { formatBytes } from '../../domain/text.ts';
+import { formatBytes, formatDuration } from '../../domain/text.ts';
 import type { Spec } from '../command.ts';
 import { storageOption } from '../options.ts';
 import { counted, table } from '../terminal.ts';
@@ -38,6 +38,20 @@ export const show: Spec<{ storage?: string }, [string]> = {
 const pinOf = ({ pinned, pinnedUntil }: Pick<ListedBackup, 'pinned' | 'pinnedUntil'>): string =>
   pinned ? `pinned${pinnedUntil === null ? '' : ` until ${pinnedUntil}`}` : '';
 
+function drillOf({ drill }: ListedBackup): string {
+  if (drill === null) return '';
+  const day = drill.at.slice(0, 10);
+  return drill.ok ? `drilled ${day}, restore about ${formatDuration(drill.expectedMs)}` : `drill of ${day} failed`;
+}
+
+function describeDrill({ drill }: Pick<ListedBackup, 'drill'>): string {
+  if (drill === null) return '-';
+  const { at, by, ok, reason, percent, tookMs, expectedMs, checked } = drill;
+  if (!ok) return `failed at ${at} (asked by ${by}): ${reason ?? ''}`;
+  const check = checked ? ", the plugin's check passed" : '';
+  return `${percent} % of the files at ${at} in ${formatDuration(tookMs)}${check}; all of it about ${formatDuration(expectedMs)}`;
+}
+
 function backupTable(backups: readonly ListedBackup[]): string {
   const rows = backups.map((entry) => [
     entry.name,
@@ -45,7 +59,9 @@ function backupTable(backups: readonly ListedBackup[]): string {
     entry.files.toLocaleString('en-US'),
     formatBytes(entry.bytes),
     formatBytes(entry.stored),
-    [pinOf(entry), entry.partial ? `without ${entry.partial.join(', ')}` : ''].filter(Boolean).join(', '),
+    [pinOf(entry), entry.partial ? `without ${entry.partial.join(', ')}` : '', drillOf(entry)]
+      .filter(Boolean)
+      .join(', '),
     entry.label,
   ]);
   return table(['backup', 'nodes', 'files', 'size', 'added', 'notes', 'label'], rows, [1, 2, 3, 4]);
@@ -64,6 +80,7 @@ function describe({ manifest, ...entry }: BackupDetails): string {
     ['size', `${counted(entry.files, 'file')}, ${formatBytes(entry.bytes)}`],
     ['added', `${formatBytes(entry.added)}, stored as ${formatBytes(entry.stored)}`],
     ['streams', manifest.streams.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(', ') || '-'],
+    ['drill', describeDrill(entry)],
     ['missing', entry.partial ? `${entry.partial.join(', ')} (it is partial)` : '-'],
   ];
   const rows = manifest.nodes.flatMap((node) =>
