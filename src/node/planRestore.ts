@@ -10,6 +10,7 @@ import type { RestoreRoot } from './compareTarget.ts';
 import { TargetComparison } from './compareTarget.ts';
 import { FetchPlan } from './fetchPlan.ts';
 import type { SpaceNeed } from './freeSpace.ts';
+import { checkSpace } from './freeSpace.ts';
 import type { JobContext } from './job.ts';
 import type { AreaPlace } from './restoreArea.ts';
 import { RestorePlan } from './restorePlan.ts';
@@ -53,7 +54,7 @@ export interface Planned {
 
 /**
  * Compares the trees with the targets, and hands what is to be done, on disk, to `body`: the same for a restore and for who
- * only looks. `ObjectMissing` when no index has a chunk that is needed.
+ * only looks. Without `lookOnly`, `NoSpace` comes first; then `ObjectMissing` when no index has a chunk that is needed.
  */
 export async function withPlan<T>(
   repository: Repository,
@@ -78,6 +79,7 @@ export async function withPlan<T>(
       input,
       context,
     );
+    if (!targets.lookOnly) checkSpace(needs);
     const fetch = await FetchPlan.make(plan, indexes, input.workDirectory, { signal });
     try {
       return await body({ plan, fetch, roots: targets.roots, needs });

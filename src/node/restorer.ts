@@ -4,7 +4,6 @@ import { PlanSteps } from './applyPlan.ts';
 import type { RestoreRoot } from './compareTarget.ts';
 import { FileWriter } from './fetchFiles.ts';
 import type { FetchPlan } from './fetchPlan.ts';
-import { checkSpace } from './freeSpace.ts';
 import type { JobContext } from './job.ts';
 import type { RestoreInput } from './planRestore.ts';
 import { withPlan } from './planRestore.ts';
@@ -38,8 +37,7 @@ export async function restoreTrees(
     return { roots: areas.map((area) => area.root), verify, lookOnly: false };
   };
   try {
-    return await withPlan(repository, root, input, context, open, async ({ plan, fetch, roots, needs }) => {
-      checkSpace(needs);
+    return await withPlan(repository, root, input, context, open, async ({ plan, fetch, roots }) => {
       const writer = new FileWriter(repository, plan, roots, context, input.requests);
       const counts = await carryOut(writer, plan, fetch, roots, context, () => {
         for (const area of areas) area.close(false);

@@ -114,6 +114,11 @@ describe('the input of an activity', () => {
   const totals = { entries: 1, files: 1, bytes: 1 };
   const snapshot = { node: 'n1', chunks: list, snapshot: document, totals, skipped: 0, vanished: 0 };
   const id = `${padded(1)}-${'a'.repeat(16)}`;
+  const work = { storageName: 'main', repository: 'ab', backup: { ...backupOf('b', 1), id } };
+  const drilled = {
+    ...{ operation: 'drill-1', ok: true, percent: 10, files: 1, bytes: 1, fetchedBytes: 1 },
+    ...{ tookMs: 1, expectedMs: 1, checked: false },
+  };
   const good: Record<string, unknown> = {
     acquireStorage: { attempt, nonce: 'x' },
     keepStorage: storage,
@@ -126,6 +131,9 @@ describe('the input of an activity', () => {
       ...{ plugin: { name: 'files', version: 1, data: null } },
     },
     planRestore: { request: { backup: 'latest', nodes: ['n1'], paths: ['*'], to: '/tmp' } },
+    planDrill: { request: { percent: 10, node: 'n1', directory: '/tmp' } },
+    drillPace: { storage: 'main', repository: 'ab' },
+    recordDrill: { storage: 'main', repository: 'ab', backup: 'b', by: 'me', drill: drilled },
     cleanUp: { grant: storage, nonce: 'x', request: { retention: { keepLast: 1 }, backups: ['b'] } },
     planVerify: { request: { readData: { percent: 5 } } },
     verifyStored: { storage: 'main', repository: 'ab', operation: 'verify-1', packs: [{ ...packs, list }] },
@@ -139,10 +147,10 @@ describe('the input of an activity', () => {
     releaseNode: { attempt, committed: { repository: 'ab', backup: id } },
     snapshotNode: { grant, storage },
     uploadNode: { grant, storage, wanted: list },
-    restoreNode: {
-      ...{ grant, storage: null, storageName: 'main', repository: 'ab', backup: { ...backupOf('b', 1), id } },
-      ...{ from: 'n1', paths: ['*'], to: '/tmp', verifyExisting: false },
-    },
+    restoreNode: { grant, storage: null, ...work, from: 'n1', paths: ['*'], to: '/tmp', verifyExisting: false },
+    previewNode: { operation: 'preview-1', ...work, from: 'n1', paths: [], to: null, verifyExisting: true },
+    drillNode: { grant, ...work, froms: ['n1'], directory: '/tmp', sample: { percent: 10, seed: 1 } },
+    endDrill: { grant },
   };
   const activities = [createCoordinatorActivities, createNodeActivities, createControlActivities].flatMap((create) =>
     Object.keys(create({ liveness: {}, plugin: { activities: () => ({}) } } as never)),

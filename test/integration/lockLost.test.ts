@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
+import { startOperation } from '../../src/client/operations.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import type { ReportLine } from '../../src/storage/verify.ts';
 import { TestCluster } from '../support/cluster.ts';
@@ -58,8 +59,11 @@ test(
     rmSync(join(cluster.root('n2'), 'data'), { recursive: true });
     const restore = await cluster.begins('restore', 'latest', '--yes');
     expect(await ending(restore, 'restore-succeeded')).toMatchObject({ state: 'succeeded' });
-    const preview = await cluster.begins('restore', '--dry-run');
-    expect(await ending(preview, 'preview-succeeded')).toMatchObject({ state: 'succeeded', result: { fits: true } });
+    const preview = await startOperation(cluster.client, 'east', 'preview', { backup: 'latest' });
+    expect(await ending(preview.workflowId, 'preview-succeeded')).toMatchObject({
+      state: 'succeeded',
+      result: { fits: true },
+    });
     const drill = await cluster.begins('drill');
     expect(await ending(drill, 'drill-succeeded')).toMatchObject({ state: 'succeeded', result: { percent: 100 } });
     const cleanup = await cluster.begins('cleanup', '--keep-last', '1', '--yes');
