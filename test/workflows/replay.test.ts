@@ -19,8 +19,7 @@ describe('the recorded history', () => {
 });
 
 test('each workflow, and each way to end, has one', () => {
-  for (const kind of ['backup', 'restore', 'cleanup', 'lock', 'verify'])
-    expect(recorded.join()).toContain(`${kind}-`);
+  for (const kind of ['backup', 'restore', 'cleanup', 'lock', 'verify']) expect(recorded.join()).toContain(`${kind}-`);
   for (const end of ['succeeded', 'failed', 'cancelled', 'lock-lost', 'damaged'])
     expect(recorded.join()).toContain(`-${end}`);
 });
