@@ -432,7 +432,7 @@ export interface PacksReceipt {
 
 /** An object that is not what was written. */
 export interface Damage {
-  kind: 'root' | 'manifest' | 'index' | 'pack' | 'mark' | 'lease' | 'staged';
+  kind: 'root' | 'manifest' | 'index' | 'pack' | 'mark' | 'lease' | 'staged' | 'slot' | 'dataKey';
   key: string;
   code: 'ObjectMissing' | 'ObjectDamaged';
   reason: string;

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { keys as objectKeys } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { blake3 } from './hash.ts';
 import type { Sealing } from './sealing.ts';
@@ -70,7 +71,8 @@ export function newSeal(sealing: Sealing, place: BlockPlace): ObjectSeal {
     if (!keys.generations.has(keys.present)) {
       throw new HomarusError(
         'ObjectMissing',
-        `data key ${keys.present} of the repository is missing: nothing can be stored`,
+        `${objectKeys.dataKey(keys.present)}, the data key of what is stored now, is missing or damaged: nothing can be stored`,
+        { hint: '"homarus key rotate" begins another; what this one seals is lost unless the object is put back.' },
       );
     }
     header[6] = AES_GCM;

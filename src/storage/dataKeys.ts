@@ -53,7 +53,8 @@ export async function makeDataKey(
   await readDataKey(repository, generation, options);
 }
 
-async function readDataKey(repository: Repository, generation: number, options: CallOptions): Promise<Buffer> {
+/** As it stands in the storage. `ObjectMissing`, `ObjectDamaged`. */
+export async function readDataKey(repository: Repository, generation: number, options: CallOptions): Promise<Buffer> {
   const place = placeOf(generation);
   const key = openObject(repository.sealing, place, await readObject(repository, place.kind, place.key, options));
   if (key.length !== KEY_BYTES) throw damaged(place, 'it is no key');

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { HomarusError } from '../domain/errors.ts';
+import { blake3 } from './hash.ts';
 import { derive, KEY_BYTES } from './sealing.ts';
 import type { Secret } from './secret.ts';
 
@@ -29,6 +30,11 @@ export interface SlotNote {
   label: string;
   by: string;
   at: string;
+}
+
+/** In the slot with it: the hash of the rest of the slot, so that who holds the master key sees what is damaged. */
+interface StoredNote extends SlotNote {
+  check?: string;
 }
 
 /** What a slot holds: 32 bytes each. */
@@ -68,8 +74,10 @@ export async function makeSlot(
   const name = secret.kind === 'passphrase' ? 'scrypt' : 'hkdf-sha256';
   const kdf: KeySlot['kdf'] = { name, ...(name === 'scrypt' ? cost : {}), salt: salt.toString('hex') };
   const wrapped = encrypt(await stretch(kdf, secret), place, Buffer.concat([content.master, content.parameters]));
-  const about = encrypt(noteKey(content.master, kdf), place, Buffer.from(JSON.stringify(note)));
-  return { version: 1, kdf, wrapped: wrapped.toString('hex'), about: about.toString('hex') };
+  const rest = { kdf, wrapped: wrapped.toString('hex') };
+  const stored: StoredNote = { ...note, check: checkOf(rest) };
+  const about = encrypt(noteKey(content.master, kdf), place, Buffer.from(JSON.stringify(stored)));
+  return { version: 1, ...rest, about: about.toString('hex') };
 }
 
 /** What is in the slot; undefined when the secret does not open it. */
@@ -80,11 +88,18 @@ export async function openSlot(place: SlotPlace, slot: KeySlot, secret: Secret):
   return { master: content.subarray(0, KEY_BYTES), parameters: content.subarray(KEY_BYTES) };
 }
 
-/** Undefined when it is no slot of the repository with this master key. */
-export function readSlotNote(place: SlotPlace, { kdf, about }: KeySlot, master: Uint8Array): SlotNote | undefined {
-  const note = decrypt(noteKey(master, kdf), place, about);
-  return note && (JSON.parse(note.toString('utf8')) as SlotNote);
+/** Undefined when it is no slot of the repository with this master key, or is damaged. */
+export function readSlotNote(place: SlotPlace, slot: KeySlot, master: Uint8Array): SlotNote | undefined {
+  const stored = decrypt(noteKey(master, slot.kdf), place, slot.about);
+  if (stored === undefined) return undefined;
+  const { check, ...note } = JSON.parse(stored.toString('utf8')) as StoredNote;
+  return check === undefined || check === checkOf(slot) ? note : undefined;
 }
+
+const checkOf = ({ kdf, wrapped }: Pick<KeySlot, 'kdf' | 'wrapped'>): string => {
+  const { name, n = 0, r = 0, p = 0, salt } = kdf;
+  return blake3.hash([Buffer.from([name, n, r, p, salt, wrapped].join(' '))]).toString('hex');
+};
 
 export const slotKind = ({ kdf }: KeySlot): Secret['kind'] => (kdf.name === 'scrypt' ? 'passphrase' : 'keyFile');
 

@@ -11,7 +11,7 @@ import type { RootAt } from './roots.ts';
 import { presentRoot } from './roots.ts';
 import type { VerifiedBackups } from './verifyBackups.ts';
 import { verifyBackups } from './verifyBackups.ts';
-import { damagedIndexes, damagedOthers } from './verifyObjects.ts';
+import { damagedIndexes, damagedKeys, damagedOthers } from './verifyObjects.ts';
 
 /** A line of the report of a verify. */
 export type ReportLine = ({ type: 'damage' } & Damage) | ({ type: 'loss' } & Loss) | ({ type: 'backup' } & BackupState);
@@ -84,6 +84,7 @@ async function verifyOnce(
     if (!list) continue;
     for await (const one of readReport<Damage>(repository, list, options)) if (led.has(one.key)) add(one);
   }
+  for await (const one of damagedKeys(repository, at.root, options)) add(one);
   for await (const one of damagedOthers(repository, at, options)) add(one);
   const known = { ...at.root, damaged: withDamage(at.root, damage.values()) };
   const told = { onDamage: add, onLoss: (loss: Loss) => losses.add({ type: 'loss', ...loss } satisfies ReportLine) };

@@ -5,13 +5,16 @@ import type { Damage } from '../domain/operations.ts';
 import type { BlockPlace } from './block.ts';
 import { damaged, openObject } from './block.ts';
 import { ChunkIndex, ENTRY_BYTES } from './chunkIndex.ts';
+import { readDataKey } from './dataKeys.ts';
 import { HASH_BYTES } from './hash.ts';
 import { epochOf } from './ids.ts';
+import { parseSlot, readSlotNote } from './keySlot.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import { openJson, REPOSITORY_KEY } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot, readRoot } from './roots.ts';
+import { slotPlace } from './unlock.ts';
 
 /** Verifying single objects; what they lead to is `verifyBackups.ts`. */
 
@@ -88,6 +91,34 @@ export async function* damagedIndexes(
       }
       if (entries !== ref.entries) throw damaged(place, `it has ${entries} entries, not ${ref.entries}`);
     });
+    if (damage) yield damage;
+  }
+}
+
+/** The key slots that count, and the data keys of all that the root leads to. */
+export async function* damagedKeys(
+  repository: Repository,
+  { keys: used }: Pick<RootDocument, 'keys'>,
+  options: CallOptions = {},
+): AsyncGenerator<Damage> {
+  const { store, unlocked } = repository;
+  if (!unlocked || !used) return;
+  for (const slot of used.slots) {
+    const place = slotPlace(unlocked.repository, slot);
+    const damage = await damageOf('slot', place.key, async () => {
+      const stored = await store.read(place.key, undefined, options);
+      if (stored === undefined) {
+        throw new HomarusError('ObjectMissing', `key slot ${place.key} is missing in ${store.description}`);
+      }
+      if (readSlotNote(place, parseSlot(place, stored), unlocked.master)) return;
+      throw new HomarusError('ObjectDamaged', `${place.key} is damaged: it is no key slot of this repository`);
+    });
+    if (damage) yield damage;
+  }
+  for (let generation = 1; generation <= used.generation; generation++) {
+    const damage = await damageOf('dataKey', keys.dataKey(generation), () =>
+      readDataKey(repository, generation, options),
+    );
     if (damage) yield damage;
   }
 }

@@ -8,6 +8,7 @@ import type { NodeSettings } from '../../src/node/settings.ts';
 import { readManifest } from '../../src/storage/backups.ts';
 import { ChunkReader } from '../../src/storage/chunkReader.ts';
 import { createRepository } from '../../src/storage/create.ts';
+import { addSlot, rotateDataKey } from '../../src/storage/keyChanges.ts';
 import { pin } from '../../src/storage/marks.ts';
 import { openIndexes } from '../../src/storage/openIndexes.ts';
 import type { Repository } from '../../src/storage/repository.ts';
@@ -30,7 +31,9 @@ import { verify } from '../support/verify.ts';
  */
 
 const kinds = ['repository', 'root', 'manifest', 'index', 'pack', 'mark', 'lease', 'staged'] as const;
-type Kind = (typeof kinds)[number];
+/** Of an encrypted repository. */
+const keyKinds = ['slot', 'dataKey'] as const;
+type Kind = (typeof kinds)[number] | (typeof keyKinds)[number];
 const damages = ['missing', 'truncated', 'one bit flipped', 'swapped', "another repository's", 'empty'] as const;
 type Damage = (typeof damages)[number];
 
@@ -70,6 +73,12 @@ async function given(directory: string, how: Sealed): Promise<Given> {
   const back = async (): Promise<string> => (await backUp(repository, jobs.context, { nodes: own })).receipt.backup;
   const first = await back();
   const { indexes } = (await presentRoot(repository)).root;
+  const slots: string[] = [];
+  if (how.encryption) {
+    const spare = { kind: 'keyFile', bytes: Buffer.alloc(32, 1) } as const;
+    for (const label of ['one', 'two']) slots.push(keys.slot(await addSlot(repository, spare, { by: 'test', label })));
+    await rotateDataKey(repository, { by: 'test' });
+  }
   writeFileSync(join(own[1]!.roots[0]!.path, 'late'), contentOf(900_000, 9));
   const second = await back();
   for (const name of [first, second]) await pin(repository, name, { by: 'test' });
@@ -98,6 +107,8 @@ async function given(directory: string, how: Sealed): Promise<Given> {
       mark: pair('marks/'),
       lease: pair('leases/'),
       staged: pair('staging/'),
+      slot: { key: slots[0] ?? '', other: slots[1] ?? '' },
+      dataKey: { key: keys.dataKey(2), other: keys.dataKey(1) },
     },
   };
 }
@@ -136,13 +147,15 @@ function damage(kind: Kind, how: Damage): string {
     store.put(key, Buffer.from(store.objects.get(other)!.body));
     store.put(other, body);
   } else {
-    // In plain JSON not every bit says something: one in the id, and one in the number of the epoch.
+    // In plain JSON not every bit says something: one in the id, one in the number of the epoch, one in what only a secret opens.
     const at =
       kind === 'repository'
         ? body.indexOf('"id"') + 9
         : kind === 'lease'
           ? body.indexOf('"epoch"') + 8
-          : body.length >> 1;
+          : kind === 'slot'
+            ? body.toString('latin1').search(/(?<="wrapped":"[a-f]*)[0-9]/)
+            : body.length >> 1;
     body[at]! ^= 1;
     store.put(key, body);
   }
@@ -192,7 +205,7 @@ describe.each<[string, Sealed]>([
     rmSync(base, { recursive: true, force: true });
   });
 
-  describe.each(kinds)('of the %s', (kind) => {
+  describe.each(how.encryption ? [...kinds, ...keyKinds] : kinds)('of the %s', (kind) => {
     test.each(damages)('%s: verify names it, and restores do what they can', async (how) => {
       const directory = join(base, 'state');
       const seen = new SeenRoots(directory);
@@ -216,10 +229,12 @@ describe.each<[string, Sealed]>([
       const expected = kind === 'root' && how === 'missing' ? `root ${Number(key.slice(-16))}` : key;
       if (unseen(kind, how, sealed)) expect(named).toEqual([]);
       else expect(named.join()).toContain(expected);
-      if (how === 'swapped' && !['repository', 'root'].includes(kind)) expect(named).toContain(here.object[kind].other);
+      // Where the present data key is lost no report can be written: that is all that is told.
+      if (how === 'swapped' && !['repository', 'root', 'dataKey'].includes(kind))
+        expect(named).toContain(here.object[kind].other);
 
       const touched = await restore(here.second, 1);
-      if (['mark', 'lease', 'staged'].includes(kind)) {
+      if (['mark', 'lease', 'staged', 'slot'].includes(kind)) {
         expect(touched.error).toBeUndefined();
         expect(compareTrees(sourceOf(1), touched.to)).toEqual([]);
         return;
@@ -232,6 +247,8 @@ describe.each<[string, Sealed]>([
       } else if (kind === 'manifest') {
         expect(touched.error?.message).toContain(key);
         expect(old(touched.to, 'c')).toBe(true);
+      } else if (kind === 'dataKey') {
+        expect(touched.error?.message).toMatch(/late|a page of a tree/);
       } else {
         expect(touched.error?.message).toMatch(kind === 'pack' ? /"[^"]*late"/ : /late|a page of a tree/);
         const others = how === 'swapped' ? [key, here.object[kind].other] : [key];
