@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { DamagedObject, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import type { BackupState, Damage, Loss, PacksReceipt, VerifyResult } from '../domain/operations.ts';
+import { generationOf } from './block.ts';
 import type { CallOptions } from './objectStore.ts';
 import { openReadable } from './openIndexes.ts';
 import { LineFile, readReport, reportOf, writeReport } from './report.ts';
@@ -79,23 +80,29 @@ async function verifyOnce(
     if (!damage.has(one.key)) damage.set(one.key, one);
   };
   for await (const one of damagedIndexes(repository, at.root, options)) add(one);
-  const led = await packKeys(repository, at.root, options);
+  const led = await generationsByPack(repository, at.root, options);
+  // What an index that cannot be read names may be sealed with any data key.
+  const sealing = damage.size > 0 ? undefined : new Set(led.values());
   for (const { list } of packs) {
     if (!list) continue;
     for await (const one of readReport<Damage>(repository, list, options)) if (led.has(one.key)) add(one);
   }
-  for await (const one of damagedKeys(repository, at.root, options)) add(one);
+  for await (const one of damagedKeys(repository, at.root, sealing, options)) add(one);
   for await (const one of damagedOthers(repository, at, options)) add(one);
   const known = { ...at.root, damaged: withDamage(at.root, damage.values()) };
   const told = { onDamage: add, onLoss: (loss: Loss) => losses.add({ type: 'loss', ...loss } satisfies ReportLine) };
   return { damage, ...(await verifyBackups(repository, known, { ...options, ...told })) };
 }
 
-/** Keys of the packs that a root leads to, as far as its indexes can be read. */
-async function packKeys(repository: Repository, root: RootDocument, options: CallOptions): Promise<Set<string>> {
-  const led = new Set<string>();
+/** By the keys of the packs that a root leads to, as far as its indexes can be read: the data keys that seal them. */
+async function generationsByPack(
+  repository: Repository,
+  root: RootDocument,
+  options: CallOptions,
+): Promise<Map<string, number>> {
+  const led = new Map<string, number>();
   for (const index of await openReadable(repository, root, options)) {
-    for (const { id } of index.packs) led.add(keys.pack(id));
+    for (const { id, seal } of index.packs) led.set(keys.pack(id), generationOf(seal));
   }
   return led;
 }

@@ -95,10 +95,14 @@ export async function* damagedIndexes(
   }
 }
 
-/** The key slots that count, and the data keys of all that the root leads to. */
+/**
+ * The key slots that count, and the data keys that are needed: the present one and those that seal packs (`sealing`; all
+ * where that is not known). One that nothing is sealed with any more may be gone.
+ */
 export async function* damagedKeys(
   repository: Repository,
   { keys: used }: Pick<RootDocument, 'keys'>,
+  sealing: ReadonlySet<number> | undefined,
   options: CallOptions = {},
 ): AsyncGenerator<Damage> {
   const { store, unlocked } = repository;
@@ -116,6 +120,7 @@ export async function* damagedKeys(
     if (damage) yield damage;
   }
   for (let generation = 1; generation <= used.generation; generation++) {
+    if (generation < used.generation && sealing?.has(generation) === false) continue;
     const damage = await damageOf('dataKey', keys.dataKey(generation), () =>
       readDataKey(repository, generation, options),
     );

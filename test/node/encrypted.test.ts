@@ -3,19 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { keys } from '../../src/domain/documents.ts';
 import { ChunkIndex, ENTRY_BYTES } from '../../src/storage/chunkIndex.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import { blake3 } from '../../src/storage/hash.ts';
 import { rotateDataKey } from '../../src/storage/keyChanges.ts';
 import { pin } from '../../src/storage/marks.ts';
+import { openRepository } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
-import { encrypted } from '../storage/given.ts';
+import { encrypted, removeBackups } from '../storage/given.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
 import { backUp, givenNode, restoreTo } from '../support/backUp.ts';
 import { givenContext } from '../support/jobs.ts';
 import { smallParameters } from '../support/storeTree.ts';
 import { compareTrees, contentOf, makeTree, trees } from '../support/trees.ts';
+import { verify } from '../support/verify.ts';
 
 /** A node's part of a backup and of a restore in an encrypted repository, with the threads that do it. */
 
@@ -60,6 +63,26 @@ test('whatever is backed up before and after a rotation of the data key is resto
     }),
     { numRuns: 5 },
   );
+});
+
+test('a former data key that is lost is damage as long as something is sealed with it, and none after a re-encryption', async () => {
+  const { store } = await create();
+  const open = () => openRepository(store, { cluster: 'east', encryption: encrypted.encryption });
+  const node = givenNode(base);
+  makeTree(node.roots[0]!.path, { a: file(5_000), b: file(80_000, 2) });
+  await backUp(await open(), jobs.context, { nodes: [node] });
+  await rotateDataKey(await open(), { by: 'tester', reencrypt: true });
+  const found = async () => {
+    const key = keys.dataKey(1);
+    const { body } = store.objects.get(key)!;
+    store.objects.delete(key);
+    const { damaged } = await verify(await open(), jobs.context, { directory: base, readData: { percent: 100 } });
+    store.put(key, body);
+    return damaged;
+  };
+  expect(await found()).toContain(keys.dataKey(1));
+  await removeBackups(await open(), [], { name: 'cleanup', directory: base });
+  expect(await found()).toEqual([]);
 });
 
 test('the storage tells nobody what is in it: neither names nor content, neither in objects nor in their keys', async () => {
