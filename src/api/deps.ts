@@ -1,6 +1,7 @@
 import type { ListedOperation, NodeHealth, WhichOperations } from '../client/health.ts';
 import type { OperationName, Operations } from '../client/operations.ts';
 import type { OperationStatus } from '../client/progress.ts';
+import type { ScheduleStatus } from '../client/schedules.ts';
 import type { Listing } from '../client/sharedReading.ts';
 import type { NodeInfo } from '../domain/cluster.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
@@ -14,6 +15,8 @@ export interface ApiDeps {
   storages: readonly string[];
   defaultStorage: string;
   retention: RetentionPolicy;
+  /** A last complete backup that is older is overdue, ms. */
+  alertAfter: number | undefined;
   /** Where Temporal's own pages are, for links; null where nobody said. */
   temporalUi: string | null;
   /** Empty: everybody who reaches it may do everything, so only this machine reaches it. */
@@ -41,4 +44,9 @@ export interface TemporalDoor {
   unlock(id: string): Promise<void>;
   nodes(): Promise<NodeHealth[]>;
   coordinators(): Promise<number>;
+  schedules(): Promise<ScheduleStatus[]>;
+  pause(schedule: string, note: string): Promise<void>;
+  resume(schedule: string, note: string): Promise<void>;
+  /** Answers the operation that it started; null when its last one still runs. */
+  trigger(schedule: string): Promise<string | null>;
 }

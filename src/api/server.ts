@@ -12,6 +12,7 @@ import { cleanupRoutes } from './routes/cleanups.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { restoreRoutes } from './routes/restores.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 import { addSafety, pathOf } from './safety.ts';
 
 const BODY_LIMIT = 64 * 1024;
@@ -62,6 +63,7 @@ export const apiRoutes = (deps: ApiDeps, events: Events): Route[] => [
   ...restoreRoutes(deps),
   ...cleanupRoutes(deps),
   ...operationRoutes(deps, events),
+  ...scheduleRoutes(deps),
   ...clusterRoutes(deps),
 ];
 

@@ -5,6 +5,7 @@ import { connectTemporal } from '../client/connect.ts';
 import { coordinatorsOf, listOperations, nodesOf } from '../client/health.ts';
 import { askToUnlock, cancelOperation, startOnce, startOperation } from '../client/operations.ts';
 import { operationStatus } from '../client/progress.ts';
+import { listSchedules, pauseSchedule, resumeSchedule, triggerSchedule } from '../client/schedules.ts';
 import type { NodeInfo } from '../domain/cluster.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { TemporalDoor } from './deps.ts';
@@ -17,7 +18,11 @@ export interface OpenDoor extends TemporalDoor {
 }
 
 /** Connects when it is first asked for something, and again later where nothing answered: backups are listed meanwhile. */
-export function openTemporalDoor(target: TemporalTarget, cluster: string, nodes: readonly NodeInfo[]): OpenDoor {
+export function openTemporalDoor(
+  target: TemporalTarget,
+  cluster: string,
+  { nodes, schedules }: { nodes: readonly NodeInfo[]; schedules: readonly string[] },
+): OpenDoor {
   const line = new Line(target);
   const ask = <T>(work: (client: Client) => Promise<T>): Promise<T> => line.ask(work);
   return {
@@ -36,6 +41,11 @@ export function openTemporalDoor(target: TemporalTarget, cluster: string, nodes:
     unlock: (id) => ask((client) => askToUnlock(client, id, cluster)),
     nodes: () => ask((client) => nodesOf(client, cluster, nodes, new Date())),
     coordinators: () => ask((client) => coordinatorsOf(client, cluster, new Date())),
+    schedules: () => ask((client) => listSchedules(client, cluster, schedules)),
+    pause: (name, note) => ask((client) => pauseSchedule(client, cluster, name, note)),
+    resume: (name, note) => ask((client) => resumeSchedule(client, cluster, name, note)),
+    // It looks for what it started for a while.
+    trigger: (name) => line.ask((client) => triggerSchedule(client, cluster, name), 3 * PATIENCE),
     close: () => line.close(),
   };
 }
@@ -48,10 +58,10 @@ class Line {
     this.#target = target;
   }
 
-  async ask<T>(work: (client: Client) => Promise<T>): Promise<T> {
+  async ask<T>(work: (client: Client) => Promise<T>, patience = PATIENCE): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(unreachable(`did not answer within ${PATIENCE / 1000} s`)), PATIENCE);
+      timer = setTimeout(() => reject(unreachable(`did not answer within ${patience / 1000} s`)), patience);
     });
     const asked = this.#connected().then(({ client }) => work(client));
     // Who gave up does not hear of it any more.

@@ -17,13 +17,17 @@ export async function serveApi(
   stop: AbortSignal,
 ): Promise<void> {
   const { host, port, tokens, tls, temporalUi } = config.api;
-  const temporal = openTemporalDoor(target, config.cluster, config.nodes);
+  const temporal = openTemporalDoor(target, config.cluster, {
+    nodes: config.nodes,
+    schedules: config.schedules.map(({ name }) => name),
+  });
   const app = createApi({
     cluster: config.cluster,
     nodes: config.nodes.map(({ id, az }) => ({ id, az })),
     storages: Object.keys(config.storages),
     defaultStorage: config.defaultStorage,
     retention: config.retention,
+    alertAfter: config.backup.alertAfter,
     temporalUi: temporalUi ? `${temporalUi.replace(/\/+$/, '')}/namespaces/${target.namespace}/workflows` : null,
     tokens,
     ...(tls ? { tls: { cert: file(tls.certFile, 'certFile'), key: file(tls.keyFile, 'keyFile') } } : {}),

@@ -32,6 +32,7 @@ export class GivenApi {
       storages: ['main'],
       defaultStorage: 'main',
       retention: { keepLast: 1 },
+      alertAfter: 1_000,
       temporalUi: null,
       tokens,
       storage: {
@@ -85,6 +86,21 @@ export class GivenApi {
       nodes: async () => {
         await there();
         return [{ node: 'n1', az: '', alive: true, lastSeen: null, worker: null }];
+      },
+      schedules: async () => {
+        await there();
+        return [
+          {
+            ...{ name: 'nightly', operation: 'backup', when: '0 3 * * * (UTC)', paused: false, note: '' },
+            ...{ next: null, last: null, running: [], missed: 0, overlapped: 0 },
+          },
+        ];
+      },
+      pause: async (name, note) => void this.asked.push(`pause ${name}: ${note}`),
+      resume: async (name, note) => void this.asked.push(`resume ${name}: ${note}`),
+      trigger: async (name) => {
+        if (name !== 'nightly') throw new HomarusError('ScheduleNotFound', `there is no schedule ${name}`);
+        return 'backup-east-nightly';
       },
       coordinators: async () => {
         await there();

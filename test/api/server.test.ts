@@ -148,6 +148,22 @@ test('a restore is planned and started, unless there is no such backup', async (
   expect(given.started.length).toBe(2);
 });
 
+test('schedules are listed, paused with a note, resumed and triggered', async () => {
+  expect((await app.inject('/v1/schedules')).json().schedules).toMatchObject([{ name: 'nightly' }]);
+  await ask('POST', '/v1/schedules/nightly/pause', { note: 'it moves' });
+  await ask('POST', '/v1/schedules/nightly/resume');
+  expect(given.asked).toEqual([
+    'pause nightly: paused by REST 127.0.0.1: it moves',
+    'resume nightly: resumed by REST 127.0.0.1',
+  ]);
+  const triggered = await ask('POST', '/v1/schedules/nightly/trigger');
+  expect(triggered.json()).toEqual({ schedule: 'nightly', operation: 'backup-east-nightly' });
+  expect((await ask('POST', '/v1/schedules/x/trigger')).json()).toMatchObject({
+    status: 404,
+    title: 'ScheduleNotFound',
+  });
+});
+
 describe('operations', () => {
   test('are listed, shown and cancelled', async () => {
     given.operations.set('backup-1', operationOf('backup-1'));

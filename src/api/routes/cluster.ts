@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { lockState } from '../../client/reading.ts';
+import { isOverdue, lockState } from '../../client/reading.ts';
 import type { ApiDeps } from '../deps.ts';
 import { mayMeet, problemOf, problemSchema } from '../problems.ts';
 import type { Route } from '../route.ts';
@@ -48,6 +48,10 @@ export function clusterRoutes(deps: ApiDeps): Route[] {
           temporalUi: z.string().nullable().describe("Where Temporal's own pages of the cluster's namespace are"),
           lock: schemas.lock.nullable(),
           lastBackup: schemas.backup.nullable(),
+          overdue: z
+            .boolean()
+            .nullable()
+            .describe('The last complete backup is older than `backup.alertAfter`; null where that is not known'),
           nodes: z.array(schemas.nodeHealth).nullable(),
           coordinators: z.int().min(0).nullable().describe('How many are at work'),
           operations: z.array(schemas.operationEntry).nullable().describe('Those that run'),
@@ -63,7 +67,7 @@ export function clusterRoutes(deps: ApiDeps): Route[] {
           storage: query.storage ?? defaultStorage,
           storages,
           temporalUi,
-          ...(stored.status === 'fulfilled' ? stored.value : { lock: null, lastBackup: null }),
+          ...(stored.status === 'fulfilled' ? stored.value : { lock: null, lastBackup: null, overdue: null }),
           ...(live.status === 'fulfilled' ? live.value : { nodes: null, coordinators: null, operations: null }),
           problems: [stored, live].filter((part) => part.status === 'rejected').map(({ reason }) => problemOf(reason)),
         };
@@ -72,9 +76,10 @@ export function clusterRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
-async function ofStorage({ storage }: ApiDeps, name: string | undefined) {
+async function ofStorage({ storage, alertAfter }: ApiDeps, name: string | undefined) {
   const { reading, backups } = await storage.look(name);
-  return { lock: await lockState(reading), lastBackup: backups[0] ?? null };
+  const overdue = alertAfter === undefined ? null : isOverdue(reading, alertAfter, new Date());
+  return { lock: await lockState(reading), lastBackup: backups[0] ?? null, overdue };
 }
 
 async function ofTemporal({ temporal }: ApiDeps) {
