@@ -16,6 +16,7 @@ COPY --from=build /homarus/package.json ./
 COPY --from=build /homarus/node_modules node_modules
 COPY --from=build /homarus/dist dist
 COPY bin bin
+COPY dashboard dashboard
 COPY examples examples
 RUN ln -s /homarus/bin/homarus.js /usr/local/bin/homarus && install -d -o node -g node /data /var/lib/homarus
 USER node

@@ -4,6 +4,7 @@ import type { OperationStatus } from '../client/progress.ts';
 import type { ScheduleStatus } from '../client/schedules.ts';
 import type { Listing } from '../client/sharedReading.ts';
 import type { NodeInfo } from '../domain/cluster.ts';
+import type { HomarusError } from '../domain/errors.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
 import type { Log } from '../telemetry.ts';
 import type { TokenHash } from './tokens.ts';
@@ -32,11 +33,21 @@ export interface StorageDoor {
   look(storage: string | undefined): Promise<Listing>;
 }
 
+export interface StartedLocked {
+  operation: string;
+  error: HomarusError | null;
+}
+
 /** Temporal, for as long as a request may wait: all reject with `TemporalUnreachable` when it does not answer. */
 export interface TemporalDoor {
   check(): Promise<void>;
   /** Answers the operation's id: the same one for the same key. */
   start<N extends OperationName>(name: N, request: Operations[N]['request'], key?: string): Promise<string>;
+  /**
+   * The same, and waits until it holds its lock, or for as long as somebody waits for an answer. `error`: why it ended
+   * without the lock.
+   */
+  startLocked<N extends OperationName>(name: N, request: Operations[N]['request']): Promise<StartedLocked>;
   status(id: string): Promise<OperationStatus>;
   list(which: WhichOperations): Promise<ListedOperation[]>;
   cancel(id: string): Promise<void>;

@@ -46,7 +46,9 @@ function operationOf(route: Route, schemaOf: (schema: z.ZodType, io: 'input' | '
     [answer.status]: {
       description: answer.what,
       ...(answer.status === 202 ? { headers: { location: { schema: { type: 'string' } } } } : {}),
-      content: { [answer.type ?? 'application/json']: { schema: schemaOf(answer.schema, 'output') } },
+      content: answer.schema
+        ? { 'application/json': { schema: schemaOf(answer.schema, 'output') } }
+        : { [answer.type]: {} },
     },
   };
   if (route.name === 'listBackups') responses[304] = { description: 'Nothing has changed' };

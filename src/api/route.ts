@@ -23,7 +23,11 @@ export interface Route {
   body?: z.ZodType;
   /** It takes an `Idempotency-Key`. */
   keyed?: boolean;
-  answer: { status: 200 | 202; schema: z.ZodType; what: string; type?: string };
+  /** Of JSON, unless it is of another `type`, which has no schema. */
+  answer: { status: 200 | 202; what: string } & (
+    | { schema: z.ZodType; type?: never }
+    | { schema?: never; type: string }
+  );
   errors: readonly ErrorCode[];
   run(asked: Asked<unknown, unknown, unknown>): Promise<unknown>;
 }

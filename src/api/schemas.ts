@@ -13,17 +13,23 @@ const time = z.iso.datetime();
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'give a name of 1 to 63 of A-Z a-z 0-9 . _ -');
 
 /** Of requests. */
-export const storageName = name.describe('A storage of the configuration; the default one where it is missing');
+export const storageName = name.meta({
+  description: 'A storage of the configuration; the default one where it is missing',
+  examples: ['main'],
+});
 export const backupName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'give the name of a backup, or latest')
-  .describe('Name of a backup, or `latest`');
+  .meta({ description: 'Name of a backup, or `latest`', examples: ['latest'] });
 export const operationId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/, 'give the id of an operation')
-  .describe('Id of an operation, which is that of its workflow');
+  .meta({
+    description: 'Id of an operation, which is that of its workflow',
+    examples: ['backup-prod-20261124T031500Z-4f2a'],
+  });
 export const nodeId = name;
-export const nodeIds = z.array(name).min(1).max(10_000);
+export const nodeIds = z.array(name).min(1).max(1_000);
 export const storageQuery = z.strictObject({ storage: storageName.optional() });
 export const backupParams = z.strictObject({ backup: backupName });
 export const operationParams = z.strictObject({ operation: operationId });

@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify from 'fastify';
 import { HomarusError } from '../domain/errors.ts';
+import { addAstacus } from './astacus.ts';
+import { addDashboard } from './dashboard.ts';
 import type { ApiDeps } from './deps.ts';
 import { Events } from './events.ts';
 import { IDEMPOTENCY_KEY, openApi } from './openapi.ts';
@@ -13,13 +15,14 @@ import { clusterRoutes } from './routes/cluster.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { restoreRoutes } from './routes/restores.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
-import { addSafety, pathOf } from './safety.ts';
+import { addSafety, audit, pathOf } from './safety.ts';
 
-const BODY_LIMIT = 64 * 1024;
+/** More than the largest request that the schemas let through, bytes. */
+const BODY_LIMIT = 512 * 1024;
 /** A request must have come whole within this time, ms. */
 const REQUEST_WITHIN = 30_000;
 
-const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'QUERY'] as const;
 
 /** The REST facade: all routes, and every error as problem+json (RFC 9457) from the one table. */
 export function createApi(deps: ApiDeps): FastifyInstance {
@@ -30,6 +33,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     ...(deps.tls ? { https: { ...deps.tls, minVersion: 'TLSv1.2' as const } } : {}),
   } as { bodyLimit: number });
   app.removeContentTypeParser('text/plain');
+  app.addHttpMethod('TRACE', { hasBody: true, overrideExisting: true });
   addSafety(app, deps);
 
   const events = new Events(deps.temporal);
@@ -37,6 +41,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
   const routes = apiRoutes(deps, events);
   for (const route of routes) addRoute(app, route, deps);
   addRefusals(app, routes);
+  addDashboard(app);
+  app.register(async (scope) => addAstacus(scope, deps));
 
   const document = JSON.stringify(openApi(routes));
   app.get('/openapi.json', (_, reply) => reply.type('application/json; charset=utf-8').send(document));
@@ -45,10 +51,6 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     const problem = problemOf(error);
     if (problem.title === 'Internal')
       deps.log('error', 'request failed', { path: pathOf(request), error: textOf(error) });
-    if (problem.status === 401 || problem.status === 403) {
-      const { method, by } = request;
-      deps.log('warn', 'audit: refused', { by, method, path: pathOf(request), code: problem.title });
-    }
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -67,7 +69,7 @@ export const apiRoutes = (deps: ApiDeps, events: Events): Route[] => [
   ...clusterRoutes(deps),
 ];
 
-function addRoute(app: FastifyInstance, route: Route, { log }: ApiDeps): void {
+function addRoute(app: FastifyInstance, route: Route, deps: ApiDeps): void {
   app.route({
     method: route.method,
     url: urlOf(route),
@@ -76,15 +78,14 @@ function addRoute(app: FastifyInstance, route: Route, { log }: ApiDeps): void {
       const asked = {
         params: route.params && parse(route.params, request.params, 'path'),
         query: route.query && parse(route.query, request.query, 'query'),
-        body: route.body && parse(route.body, request.body ?? undefined, 'body'),
+        body: route.body && parse(route.body, request.body, 'body'),
         key: route.keyed ? keyOf(request) : undefined,
         ...{ by: request.by, headers: request.headers, reply },
       };
       const answer = await route.run(asked);
       const { operation } = (answer ?? {}) as { operation?: string };
       if (route.role === 'operate') {
-        const { by, method } = request;
-        log('info', `audit: ${route.name}`, { by, method, path: pathOf(request), ...(operation ? { operation } : {}) });
+        audit(deps, request, operation, route.name);
       }
       if (reply.sent || answer === reply) return reply;
       if (route.answer.status === 202 && operation) reply.header('location', `/v1/operations/${operation}`);
@@ -107,11 +108,13 @@ function addRefusals(app: FastifyInstance, routes: readonly Route[]): void {
     app.route({
       method: METHODS.filter((method) => !(allowed as string[]).includes(method)),
       url,
-      handler: (request, reply) => {
-        const what = `${pathOf(request)} can be asked with ${allowed.join(', ')}, not with ${request.method}`;
+      // Before its body is looked at.
+      onRequest: async (request, reply) => {
         reply.header('allow', allowed.join(', '));
-        return sendProblem(reply, problemOf(new HomarusError('MethodNotAllowed', what)));
+        const what = `${pathOf(request)} can be asked with ${allowed.join(', ')}, not with ${request.method}`;
+        throw new HomarusError('MethodNotAllowed', what);
       },
+      handler: async () => undefined,
     });
   }
 }

@@ -3,7 +3,14 @@ import type { Client } from '@temporalio/client';
 import type { Connected, TemporalTarget } from '../client/connect.ts';
 import { connectTemporal } from '../client/connect.ts';
 import { coordinatorsOf, listOperations, nodesOf } from '../client/health.ts';
-import { askToUnlock, cancelOperation, startOnce, startOperation } from '../client/operations.ts';
+import {
+  askToUnlock,
+  cancelOperation,
+  operationId,
+  startOnce,
+  startOperation,
+  whenLocked,
+} from '../client/operations.ts';
 import { operationStatus } from '../client/progress.ts';
 import { listSchedules, pauseSchedule, resumeSchedule, triggerSchedule } from '../client/schedules.ts';
 import type { NodeInfo } from '../domain/cluster.ts';
@@ -12,6 +19,9 @@ import type { TemporalDoor } from './deps.ts';
 
 /** Nobody waits longer for Temporal, ms. */
 const PATIENCE = 4_500;
+
+/** A node that is down is found out within 20 s, ms. */
+const LOCKED_WITHIN = 30_000;
 
 export interface OpenDoor extends TemporalDoor {
   close(): Promise<void>;
@@ -35,6 +45,18 @@ export function openTemporalDoor(
           ? (await startOperation(client, cluster, name, request)).workflowId
           : startOnce(client, cluster, name, request, key),
       ),
+    async startLocked(name, request) {
+      const operation = operationId(name, cluster, new Date());
+      await ask((client) => startOperation(client, cluster, name, request, operation));
+      try {
+        await line.ask((client) => whenLocked(client, operation), LOCKED_WITHIN);
+        return { operation, error: null };
+      } catch (error) {
+        if (!(error instanceof HomarusError)) throw error;
+        // It has started, and goes on when a coordinator answers.
+        return { operation, error: error.code === 'TemporalUnreachable' ? null : error };
+      }
+    },
     status: (id) => ask((client) => operationStatus(client, id, cluster)),
     list: (which) => ask((client) => listOperations(client, cluster, which)),
     cancel: (id) => ask((client) => cancelOperation(client, id, cluster)),

@@ -87,6 +87,18 @@ export async function startOnce<N extends OperationName>(
   throw new HomarusError('KeyReused', `${handle.workflowId} was asked something else under this Idempotency-Key`);
 }
 
+/** Waits until an operation holds its lock. When it ended without one this rejects with the reason, e.g. `LockHeld`. */
+export async function whenLocked(client: Client, id: string): Promise<void> {
+  const handle = client.workflow.getHandle(id);
+  try {
+    await handle.executeUpdate('locked');
+  } catch (error) {
+    // Its end says more than that it did not answer.
+    if ((await handle.describe()).status.name === 'RUNNING') throw error;
+    await resultOf(handle);
+  }
+}
+
 /** What an operation's memo says: whose, which, who asked for it, and a digest of what was asked. */
 interface Memo {
   cluster: string;

@@ -1,7 +1,10 @@
+import { HandlerUnfinishedPolicy } from '@temporalio/common';
 import {
   type ApplicationFailure,
   CancellationScope,
+  condition,
   defineQuery,
+  defineUpdate,
   isCancellation,
   log,
   setCurrentDetails,
@@ -30,6 +33,9 @@ import { pauseBefore } from './timeouts.ts';
 
 export const progressQuery = defineQuery<OperationProgress>('progress');
 
+/** Answers when the operation holds its lock. One that is refused ends meanwhile, and its end says why. */
+export const lockedUpdate = defineUpdate<void>('locked');
+
 /** How often a held lock is asked for again, ms. */
 const ASK_AGAIN = 5_000;
 
@@ -40,12 +46,16 @@ export class Operation {
   readonly #progress: OperationProgress;
   /** Until when a lock that somebody holds is waited for: from when it is first wanted, ms since the epoch. */
   #deadline = 0;
+  /** It was, at least once. */
+  #wasLocked = false;
 
   constructor(kind: OperationKind, cluster: string, request: OperationRequest) {
     this.kind = kind;
     this.#request = request;
     this.#progress = { kind, phase: 'starting', attempt: 1, attempts: 1, cluster, done: [], nodes: [] };
     setHandler(progressQuery, () => this.#progress);
+    const { ABANDON } = HandlerUnfinishedPolicy;
+    setHandler(lockedUpdate, () => condition(() => this.#wasLocked), { unfinishedPolicy: ABANDON });
   }
 
   /** Who asked, for people. */
@@ -152,6 +162,7 @@ export class Operation {
       this.enter('locking');
       try {
         return await withClusterLock(plan(this.#attemptId()), async (locked) => {
+          this.#wasLocked = true;
           this.#knows(locked.settings);
           const answer = await body(locked);
           this.enter('unlocking');

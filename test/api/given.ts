@@ -14,6 +14,10 @@ export class GivenApi {
   readonly operations = new Map<string, OperationStatus>();
   /** Temporal is away for as long as it is set. */
   away: Error | undefined;
+  /** Id of what is started, instead of a short one. */
+  startedAs: string | undefined;
+  /** Why an operation does not get its lock. */
+  refused: HomarusError | undefined;
   readonly repository: Repository;
 
   private constructor(repository: Repository) {
@@ -61,7 +65,12 @@ export class GivenApi {
       start: async (name, request, key) => {
         await there();
         this.started.push({ name, request: { ...request }, key });
-        return `${name}-east-${key ?? 'x'}`;
+        return this.startedAs ?? `${name}-east-${key ?? 'x'}`;
+      },
+      startLocked: async (name, request) => {
+        await there();
+        this.started.push({ name, request: { ...request }, key: undefined });
+        return { operation: `${name}-east-20261124T031500Z-4f2a`, error: this.refused ?? null };
       },
       status: async (id) => {
         await there();

@@ -209,8 +209,9 @@ describe('what is refused', () => {
     ['GET', '/elsewhere', undefined, {}, 404, 'RouteNotFound'],
     ['DELETE', '/v1/cluster', undefined, {}, 405, 'MethodNotAllowed'],
     ['POST', '/v1/backups', '{', { 'content-type': 'application/json' }, 400, 'BadInput'],
+    ['POST', '/v1/backups', 'null', { 'content-type': 'application/json' }, 400, 'BadInput'],
     ['POST', '/v1/backups', 'x', { 'content-type': 'text/plain' }, 415, 'BodyNotJson'],
-    ['POST', '/v1/backups', `"${'x'.repeat(70_000)}"`, { 'content-type': 'application/json' }, 413, 'BodyTooLarge'],
+    ['POST', '/v1/backups', `"${'x'.repeat(600_000)}"`, { 'content-type': 'application/json' }, 413, 'BodyTooLarge'],
   ])('%s %s %j %j is %i %s in the one shape', async (method, url, payload, headers, status, title) => {
     const refused = await app.inject({ method: method as 'GET', url, headers, ...(payload ? { payload } : {}) });
     expect(refused.statusCode).toBe(status);

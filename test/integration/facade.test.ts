@@ -175,6 +175,43 @@ test(
 );
 
 test(
+  'scripts of Astacus work: a refused lock is a 409 of the POST, what is started is polled by its number, and names go by both forms',
+  async () => {
+    type Started = { op_id: number; status_url: string };
+    const poll = async (kind: string, { op_id }: Started): Promise<string> => {
+      for (;;) {
+        const { state } = (await ask('GET', `/${kind}/${op_id}`, undefined, reader)).json;
+        if (state === 'done' || state === 'fail') return state;
+      }
+    };
+    const lock = (await ask('POST', '/lock?locker=script&ttl=60')).json as Started;
+    expect(await poll('lock', lock)).toBe('done');
+    expect((await ask('GET', '/busy', undefined, reader)).json).toBe(true);
+    for (const path of ['/backup', '/cleanup', '/restore']) {
+      const { status, json } = await ask('POST', path);
+      expect({ status, code: json.detail.code }).toEqual({ status: 409, code: 'cluster_lock_unavailable' });
+      expect(json.reason).toMatch('by script');
+    }
+    expect((await ask('POST', '/unlock?locker=other')).status).toBe(409);
+    expect(await poll('unlock', (await ask('POST', '/unlock?locker=script')).json)).toBe('done');
+
+    const backup = (await ask('POST', '/backup')).json as Started;
+    expect(backup.status_url).toBe(`${cluster.api}/backup/${backup.op_id}`);
+    expect(await poll('backup', backup)).toBe('done');
+    const [{ backups }] = (await ask('GET', '/list', undefined, reader)).json.storages;
+    expect(backups.length).toBe(2);
+    const { name } = backups[1];
+    const restore = { name: `backup-${name}`, partial_restore_nodes: [{ backup_index: 0, node_index: 0 }] };
+    expect(await poll('restore', (await ask('POST', '/restore', restore)).json)).toBe('done');
+    expect(await poll('restore', (await ask('POST', '/restore', { name: 'nothing' })).json)).toBe('fail');
+    const deletion = (await ask('POST', '/cleanup', { explicit_delete: [`backup-${name}`] })).json;
+    expect(await poll('cleanup', deletion)).toBe('done');
+    expect((await ask('GET', '/v1/backups')).json.backups).toMatchObject([{ label: 'by REST' }]);
+  },
+  LONG,
+);
+
+test(
   'without Temporal backups are listed and shown, and the rest says so soon; the facade even starts',
   async () => {
     await cluster.killTemporal();

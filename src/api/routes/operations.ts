@@ -47,7 +47,7 @@ export function operationRoutes({ temporal }: ApiDeps, events: Events): Route[] 
       details:
         'Each event `status` has the operation as JSON, whenever it changed; the last one is `end`. While Temporal is away `problem` says so, and the stream goes on.',
       params: schemas.operationParams,
-      answer: { status: 200, what: 'The events', schema: z.string(), type: 'text/event-stream' },
+      answer: { status: 200, what: 'The events', type: 'text/event-stream' },
       errors: [...known, 'TooManyStreams'],
       async run({ params, reply }) {
         const stream = await events.follow(params.operation);

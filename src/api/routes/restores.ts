@@ -20,9 +20,9 @@ const what = {
     .describe('With `latest`: the latest that finished before this time'),
   nodes: schemas.nodeIds.optional().describe('Only these nodes of the cluster'),
   paths: z
-    .array(z.string().min(1).max(4_096))
+    .array(z.string().min(1).max(1_024))
     .min(1)
-    .max(1_000)
+    .max(100)
     .optional()
     .describe('Globs: only what matches, and what is below it'),
   to: z
@@ -36,7 +36,7 @@ const what = {
   map: z
     .array(z.strictObject({ from: schemas.nodeId, to: schemas.nodeId }))
     .min(1)
-    .max(10_000)
+    .max(1_000)
     .optional()
     .describe('Which node of the cluster takes the files of which node of the backup'),
 };

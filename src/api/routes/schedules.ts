@@ -8,7 +8,7 @@ import * as schemas from '../schemas.ts';
 
 const tag = 'Schedules';
 const errors = [...mayMeet.temporal, 'ScheduleNotFound'] as const;
-const params = z.strictObject({ schedule: schemas.nodeId });
+const params = z.strictObject({ schedule: schemas.nodeId.meta({ examples: ['nightly'] }) });
 const note = z.strictObject({ note: z.string().max(1_000).default('').describe('Why, for people') }).prefault({});
 const changed = z.object({ schedule: z.string(), paused: z.boolean() });
 
