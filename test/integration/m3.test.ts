@@ -288,6 +288,9 @@ describe('what the plugin reads of etcd', () => {
         code: 'M3PlacementUnfit',
         message: 'M3: the placement has no instance d9; it has d1, n2',
       });
+      await activities.readThrough(data, contextFor(streams));
+      const others = { ...data, instances: { n1: 'd1', n2: 'd9' } };
+      await expect(activities.readThrough(others, contextFor(streams))).rejects.toThrow('no instance d9');
       const at = await revision();
       const left = { data, pairs: pairs.slice(0, 1), missing: [], dryRun: false };
       await expect(activities.restore(left, contextFor(streams))).rejects.toThrow(

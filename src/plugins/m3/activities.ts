@@ -24,6 +24,9 @@ export const { activities, cleanUp } = defineActivities<M3Options>()(m3, {
     store: (_, context) => using(context, (client) => store(client, context)),
     compare: (data, context) => using(context, (client) => compare(client, data, context)),
     restore: (input, context) => using(context, (client) => restore(client, input, context)),
+    async readThrough(data, context) {
+      expectInstances(placementIn(await storedKeys(context), data), Object.values(data.instances));
+    },
 
     async hold(_, { node, signal, log, failure }) {
       for (const { path } of node.roots) {
@@ -92,9 +95,8 @@ async function compare(client: EtcdClient, { revision, digest }: M3Data, { optio
 
 async function restore(client: EtcdClient, input: TopologyInput, context: Coordinator): Promise<KeysRestored> {
   const { data, dryRun } = input;
-  const { options, streams, operation } = context;
-  const stored: KeyValue[] = [];
-  for await (const one of decodeKeys(streams.read(KEYS))) stored.push(one);
+  const { options, operation } = context;
+  const stored = await storedKeys(context);
   placementIn(stored, data);
   const takers = takersOf(input, context);
   const wanted = stored.map((one) => {
@@ -110,6 +112,12 @@ async function restore(client: EtcdClient, input: TopologyInput, context: Coordi
     operation,
     dryRun,
   });
+}
+
+async function storedKeys({ streams }: Coordinator): Promise<KeyValue[]> {
+  const stored: KeyValue[] = [];
+  for await (const one of decodeKeys(streams.read(KEYS))) stored.push(one);
+  return stored;
 }
 
 /** Which instance takes the place of which one of the backup. */

@@ -31,6 +31,8 @@ const declared = {
   letGo: onEveryNode(),
   refuseRunning: onEveryNode(),
   restore: onCoordinator<KeysRestored, TopologyInput>(),
+  /** That what is stored of etcd can be read, and has the instances of the backup's nodes. */
+  readThrough: onCoordinator<void, M3Data>(),
 };
 
 /** The files of M3DB's nodes, and of etcd its placement, namespaces and settings. */
@@ -63,10 +65,10 @@ export const m3 = defineFlow<typeof declared, M3Data>({
     return partial ? null : told(await run.restore({ data, pairs, missing, dryRun: true }), 'would be');
   },
   async check({ data, pairs, missing, partial, to, failure }, run) {
-    if (partial) return;
-    // Elsewhere it proves that the placement can be had for these nodes, in place that etcd holds it.
+    // Elsewhere no etcd belongs to the files, and one node may have those of several.
+    if (partial || to !== null) return run.readThrough(data);
     const { put, deleted } = await run.restore({ data, pairs, missing, dryRun: true });
-    if (to !== null || put + deleted === 0) return;
+    if (put + deleted === 0) return;
     throw failure(`etcd is not as the restore left it: ${put + deleted} keys differ`, 'Stop what writes to etcd.');
   },
 });

@@ -65,21 +65,17 @@ describe('a restore', () => {
   });
 });
 
-test('a check in place finds keys that differ, elsewhere it asks only whether the placement can be had', async () => {
-  const { run } = noted();
-  const differing = { ...run, restore: async () => counts } as unknown as Run;
-  const same = { ...run, restore: async () => ({ put: 0, deleted: 0, same: 3, named: [] }) } as unknown as Run;
+test('a check in place compares etcd; elsewhere, or of a part, it reads what is stored of it', async () => {
   const steps = (to: string | null, partial = false) =>
     ({
-      data,
-      pairs: [],
-      missing: [],
-      partial,
-      to,
+      ...{ data, pairs: [], missing: [], partial, to },
       failure: (text: string) => new Error(text),
     }) as unknown as CheckSteps<M3Data>;
-  await expect(m3.check?.(steps(null), differing)).rejects.toThrow('2 keys differ');
+  const { calls, run } = noted();
+  await expect(m3.check?.(steps(null), run)).rejects.toThrow('2 keys differ');
+  const same = { ...run, restore: async () => ({ put: 0, deleted: 0, same: 3, named: [] }) } as unknown as Run;
   await m3.check?.(steps(null), same);
-  await m3.check?.(steps('/elsewhere'), differing);
-  await m3.check?.(steps(null, true), differing);
+  await m3.check?.(steps('/elsewhere'), run);
+  await m3.check?.(steps(null, true), run);
+  expect(calls).toEqual(['restore dry', 'readThrough', 'readThrough']);
 });
