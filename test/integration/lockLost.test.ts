@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
 import { startOperation } from '../../src/client/operations.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import type { ReportLine } from '../../src/storage/verify.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { record } from '../support/workflows.ts';
 
 /**
  * How operations end, one after another: each way of ending leaves an unlocked cluster. With HOMARUS_RECORD=1 their histories
@@ -34,12 +33,7 @@ const inSnapshot = ({ progress }: OperationStatus): boolean => progress?.phase =
 /** Ends when the operation has; the cluster must be free then. */
 async function ending(id: string, name: string): Promise<OperationStatus> {
   const ended = await cluster.end(id);
-  if (process.env.HOMARUS_RECORD) {
-    const history = await cluster.client.workflow.getHandle(id).fetchHistory();
-    const file = new URL(`../histories/${name}.json`, import.meta.url);
-    const text = JSON.stringify(JSON.parse(historyToJSON(history)));
-    writeFileSync(file, `${text.replaceAll(cluster.directory, '/cluster').replaceAll(`@${hostname()}`, '@host')}\n`);
-  }
+  await record(cluster, id, name);
   return ended;
 }
 

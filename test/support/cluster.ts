@@ -12,10 +12,11 @@ import type { StackProcess } from '../../src/cli/devStack.ts';
 import { connectTemporal } from '../../src/client/connect.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
 import { operationStatus } from '../../src/client/progress.ts';
-import { parseConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config.ts';
 import type { S3Server, TemporalServer } from '../../src/servers.ts';
 import { findServer, freePort, startS3, startTemporal } from '../../src/servers.ts';
 import { createRepository } from '../../src/storage/create.ts';
+import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import { openStore } from '../../src/storage/openStore.ts';
 import { comes, ends, processState } from './patience.ts';
 import { StorageFront } from './storageFront.ts';
@@ -294,12 +295,17 @@ export class TestCluster {
     await Promise.all(['coordinator', ...this.nodes].map((name) => this.launch(name)));
   }
 
+  /** The storage, past the front. */
+  async openStore(): Promise<ObjectStore> {
+    Object.assign(process.env, this.#env);
+    return openStore((await loadConfig(this.configFile)).storages.main!);
+  }
+
   /** `init` has no option for it. */
   async #createRepository(pack: { size: number; block: number }): Promise<void> {
-    Object.assign(process.env, this.#env);
-    const { main } = parseConfig(readFileSync(this.configFile, 'utf8'), this.configFile).storages;
+    const { main } = (await loadConfig(this.configFile)).storages;
     if (main!.type === 'files') mkdirSync(main!.path, { recursive: true });
-    const store = await openStore(main!);
+    const store = await this.openStore();
     try {
       await createRepository(store, { cluster: 'east', pack, encryption: main!.encryption });
     } finally {

@@ -1,11 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { workflowsOf } from '../support/workflows.ts';
 
-/** Histories of real operations (test/integration/lockLost.test.ts records them) must replay on the workflows of today. */
+/**
+ * Histories of real operations must replay on the workflows of today. test/integration/lockLost.test.ts records those of the
+ * workflows, pluginContract*.test.ts those of each plugin, in a directory of its name.
+ */
 const directory = new URL('../histories/', import.meta.url);
 const bundle = new URL('../../dist/workflows.bundle.js', import.meta.url);
-const recorded = readdirSync(directory).filter((name) => name.endsWith('.json'));
+const recorded = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.json'));
+/** Plugins from outside are bundled with the workflows. */
+const outside: Record<string, string> = { ledger: new URL('../../examples/plugin', import.meta.url).pathname };
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -14,8 +20,25 @@ const historyOf = (name: string): { events: { eventType: string }[] } =>
 
 describe('the recorded history', () => {
   test.each(recorded)('%s replays', async (name) => {
-    await Worker.runReplayHistory({ workflowBundle: { codePath: bundle.pathname } }, historyOf(name));
+    const [plugin = ''] = name.split('/');
+    await Worker.runReplayHistory(await workflowsOf(plugin, outside[plugin]), historyOf(name));
   });
+});
+
+test('each plugin has one of each way to end', () => {
+  const plugins = new Set(recorded.filter((name) => name.includes('/')).map((name) => name.split('/')[0]));
+  expect([...plugins]).toEqual(expect.arrayContaining(['files', 'commands', 'etcd', 'm3', 'ledger']));
+  for (const plugin of plugins) {
+    for (const end of [
+      'backup-succeeded',
+      'backup-failed',
+      'backup-cancelled',
+      'backup-lock-lost',
+      'restore-succeeded',
+    ]) {
+      expect(recorded).toContain(`${plugin}/${end}.json`);
+    }
+  }
 });
 
 test('each workflow, and each way to end, has one', () => {
