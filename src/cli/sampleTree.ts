@@ -15,7 +15,7 @@ import { join } from 'node:path';
 /** Directories that look like those of a database, made from a seed, for the demo. */
 
 /** https://prng.di.unimi.it/splitmix64.c, cut to 32 bits: the same seed makes the same files everywhere. */
-function randomNumbers(seed: number): () => number {
+export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x9e3779b9) >>> 0;

@@ -14,6 +14,7 @@ export const PATIENCE = 240_000;
 const KiB = 1024;
 
 interface Options {
+  nodes?: string[];
   timeouts?: Record<string, string>;
   lock?: Record<string, string>;
 }
