@@ -11,18 +11,26 @@ type Strike = (cluster: TestCluster, fault: Fault, operation: string) => Promise
 /** Of requests that stall, or are carried out late: so many. */
 const FEW = 2;
 
-/** As a supervisor does: until it stays. A process that starts while Temporal is away ends, and is started again. */
-export async function start(cluster: TestCluster, name: string): Promise<void> {
-  for (let tries = 60; ; tries--) {
+/** As a supervisor does: until it stays. */
+async function untilItStays(begin: () => Promise<void>, tries = 60): Promise<void> {
+  for (;;) {
     try {
-      return await cluster.launch(name);
+      return await begin();
     } catch (error) {
-      if (tries === 0) throw error;
-      cluster.process(name).kill('SIGKILL');
+      if (--tries === 0) throw error;
       await pause(500);
     }
   }
 }
+
+/** A process that starts while Temporal is away ends, and is started again. */
+export const start = (cluster: TestCluster, name: string): Promise<void> =>
+  untilItStays(async () => {
+    await cluster.launch(name).catch((error: unknown) => {
+      cluster.process(name).kill('SIGKILL');
+      throw error;
+    });
+  });
 
 const lineTo =
   (party: 'Temporal' | 'storage', how: 'refuse' | 'drop'): Strike =>
@@ -67,14 +75,15 @@ export const strikes: Record<Exclude<FaultKind, 'rival'>, Strike> = {
   },
   async 'temporal killed'(cluster) {
     await cluster.killTemporal();
-    return () => cluster.startTemporalAgain();
+    // Who asks for a port where nobody listens may get that very port for himself, until he gives up.
+    return () => untilItStays(() => cluster.startTemporalAgain());
   },
   'temporal refused': lineTo('Temporal', 'refuse'),
   'temporal dropped': lineTo('Temporal', 'drop'),
   async 'storage killed'(cluster) {
     cluster.s3.kill('SIGKILL');
     await cluster.s3.exited;
-    return () => cluster.startS3Again();
+    return () => untilItStays(() => cluster.startS3Again());
   },
   'storage refused': lineTo('storage', 'refuse'),
   'storage dropped': lineTo('storage', 'drop'),

@@ -15,13 +15,10 @@ import { clean } from '../../src/node/cleaner.ts';
 import { drill, dropScratch } from '../../src/node/drill.ts';
 import { finish } from '../../src/node/finish.ts';
 import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
-import type { JobContext } from '../../src/node/job.ts';
 import { NodeLease } from '../../src/node/lease.ts';
-import type { WorkPool } from '../../src/node/pool.ts';
 import { previewNode, restoreNode } from '../../src/node/restoreNode.ts';
 import type { NodeSettings } from '../../src/node/settings.ts';
 import { snapshot } from '../../src/node/snapshot.ts';
-import { tasks } from '../../src/node/tasks.ts';
 import { upload } from '../../src/node/uploader.ts';
 import { verifyPacks } from '../../src/node/verifyPacks.ts';
 import { workDirectory } from '../../src/node/workDirectory.ts';
@@ -40,6 +37,7 @@ import { prepareRoots } from '../../src/workers/nodeJobs.ts';
 import { notesIn } from '../../src/workers/notes.ts';
 import { encrypted } from '../storage/given.ts';
 import { givenNode } from '../support/backUp.ts';
+import { ownThreadContext } from '../support/ownThread.ts';
 import { compareTrees } from '../support/trees.ts';
 import type { Generation } from './generations.ts';
 import { edit, nodeIds, pristineOf } from './generations.ts';
@@ -151,7 +149,7 @@ export class SmallCluster {
     const coordinator = createCoordinatorActivities({
       settings: () => settings,
       cleanUp: (input) =>
-        clean(repository, { ...input, retention: {}, rewrite, directory, now: Date.now() }, contextOf()),
+        clean(repository, { ...input, retention: {}, rewrite, directory, now: Date.now() }, ownThreadContext()),
       drillDirectory: join(this.#directory, 'drill'),
       repository: async () => repository,
       liveness,
@@ -169,7 +167,7 @@ export class SmallCluster {
   }
 
   #startNode(node: NodeSettings, repository: Repository) {
-    const context = contextOf();
+    const context = ownThreadContext();
     const clocks = { monotonic: this.now, wall: this.now };
     const lease = new NodeLease(node.stateDir, node.id, { clocks });
     prepareRoots({ ...node, host: '' } as never, lease.holder?.operation);
@@ -247,7 +245,7 @@ export class SmallCluster {
         const stateDir = join(this.#directory, 'restored-state');
         const input = { operation: 'check', node: { id: node.id, roots, stateDir }, backup: name, from: node.id };
         try {
-          await restoreNode(repository, { ...input, paths: [], to: null, verifyExisting: false }, contextOf());
+          await restoreNode(repository, { ...input, paths: [], to: null, verifyExisting: false }, ownThreadContext());
           const pristine = pristineOf(this.#base, label as Generation, node.id);
           faults.push(...compareTrees(pristine, target).map((text) => `${name} (${label}), ${node.id}: ${text}`));
         } catch (error) {
@@ -317,23 +315,6 @@ export interface Processes {
       control: ReturnType<typeof createControlActivities>;
     }
   >;
-}
-
-/** A job in the test's own thread, and its tasks in it, too: so their file calls belong to the life that asked. */
-function contextOf(): JobContext {
-  const run = async (name: string, args: unknown): Promise<unknown> => {
-    const task = tasks[name as keyof typeof tasks] as (args: unknown, context: unknown) => { result: unknown };
-    return task(args, { throwIfStopped: () => undefined }).result;
-  };
-  return {
-    signal: noSignal,
-    throwIfStopped: () => undefined,
-    throwIfLost: () => undefined,
-    progress: { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 },
-    at: () => undefined,
-    warn: () => undefined,
-    pool: { threads: 2, run } as unknown as WorkPool,
-  };
 }
 
 /** Key slots that count and are not there, or do not open. */

@@ -47,6 +47,8 @@ export interface ClusterOptions {
   /** When the roots are there and nothing runs yet. */
   before?: (cluster: TestCluster) => void;
   nodes?: string[];
+  /** Which processes are started; all unless given. */
+  started?: string[];
   /** Beside the process's own environment. */
   env?: (name: string) => Record<string, string>;
 }
@@ -292,7 +294,8 @@ export class TestCluster {
     const { pack } = this.#options;
     if (pack) await this.#createRepository(pack);
     else await this.does('init');
-    await Promise.all(['coordinator', ...this.nodes].map((name) => this.launch(name)));
+    const names = this.#options.started ?? ['coordinator', ...this.nodes];
+    await Promise.all(names.map((name) => this.launch(name)));
   }
 
   /** The storage, past the front. */
