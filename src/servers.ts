@@ -99,7 +99,8 @@ export async function startS3(options: S3Options): Promise<S3Server> {
   });
   // Any answer will do: unsigned, this one is a refusal.
   await untilReady('the S3 server', running, logFile, () => fetch(endpoint, { signal: AbortSignal.timeout(2000) }));
-  return { ...running, ...keys, endpoint, region, port };
+  const { accessKeyId, secretAccessKey } = keys;
+  return { ...running, accessKeyId, secretAccessKey, endpoint, region, port };
 }
 
 const randomKey = (bytes: number): string => randomBytes(bytes).toString('hex');
