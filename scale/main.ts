@@ -11,6 +11,8 @@ many in one process. docs/sizing.md has the figures and says what they mean.
   --json              print the figures as JSON
 `;
 
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
 const { values } = parseArgs({
   options: {
     nodes: { type: 'string', default: '10,50,200' },
@@ -40,8 +42,6 @@ async function main(): Promise<void> {
   if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
   else for (const { first, next, cancelled } of figures) process.stdout.write(text(first, next, cancelled));
 }
-
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 function text(first: Cost, next: Cost, cancelled: Cancelled): string {
   return `${first.nodes} nodes

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -121,10 +121,13 @@ export class ScaleCluster {
 
   async #launch(ids: readonly string[]): Promise<void> {
     const program = fileURLToPath(new URL('lightNodes.ts', import.meta.url));
-    // Not those of whoever calls, who may be a test runner.
+    const log = openSync(join(this.#cluster.directory, `nodes.${ids[0]}.log`), 'a');
     const child = fork(program, [this.#cluster.configFile, ...ids], {
+      // Not those of whoever calls, who may be a test runner.
       execArgv: ['--disable-warning=ExperimentalWarning'],
+      stdio: ['ignore', log, log, 'ipc'],
     });
+    closeSync(log);
     this.#children.push(child);
     const [said] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
     if (said !== 'ready') throw new Error(`the process of nodes ${ids[0]} … ended with ${said}`);

@@ -106,6 +106,37 @@ export const manifestShape = record({
   totals,
 });
 
+export const leaseShape = record({ version: oneOf(1), epoch: count, holder, ttl: count, refreshed: text });
+
+/** What an authenticated note beside a key slot says. */
+export const slotNote = record({ label: text, by: text, at: text, check: optional(text) });
+
+const hex = matching(/^(?:[0-9a-f]{2})+$/, 'hex digits');
+export const slotShape = record({
+  version: oneOf(1),
+  kdf: either(
+    record({ name: oneOf('hkdf-sha256'), salt: hex }),
+    record({ name: oneOf('scrypt'), salt: hex, n: count, r: count, p: count }),
+  ),
+  wrapped: hex,
+  about: hex,
+});
+
+const damage = {
+  kind: oneOf('root', 'manifest', 'index', 'pack', 'mark', 'lease', 'staged', 'slot', 'dataKey'),
+  key: text,
+  code: oneOf('ObjectMissing', 'ObjectDamaged'),
+  reason: text,
+};
+const backups = list(backupName);
+/** Lines of what a verify reports: of its share of the packs, and of all. */
+export const damageLine = record(damage);
+export const reportLine = either(
+  record({ type: oneOf('damage'), ...damage }),
+  record({ type: oneOf('backup'), backup: backupName, state: oneOf('whole', 'damaged', 'lost'), lostFiles: count }),
+  record({ type: oneOf('loss'), backups, node: text, root: text, path: orNull(text), until: optional(orNull(text)) }),
+);
+
 /** How a restore drill went. */
 export const drillRecord = record({
   ...{ operation: text, ok: flag, reason: optional(text), percent: number, files: count, bytes: count },

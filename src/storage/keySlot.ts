@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
+import { slotNote, slotShape } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { blake3 } from './hash.ts';
 import { derive, KEY_BYTES } from './sealing.ts';
@@ -91,8 +92,9 @@ export async function openSlot(place: SlotPlace, slot: KeySlot, secret: Secret):
 /** Undefined when it is no slot of the repository with this master key, or is damaged. */
 export function readSlotNote(place: SlotPlace, slot: KeySlot, master: Uint8Array): SlotNote | undefined {
   const stored = decrypt(noteKey(master, slot.kdf), place, slot.about);
-  if (stored === undefined) return undefined;
-  const { check, ...note } = JSON.parse(stored.toString('utf8')) as StoredNote;
+  const said = stored && jsonIn(stored);
+  if (slotNote(said, '') !== undefined) return undefined;
+  const { check, ...note } = said as StoredNote;
   return check === undefined || check === checkOf(slot) ? note : undefined;
 }
 
@@ -105,31 +107,31 @@ export const slotKind = ({ kdf }: KeySlot): Secret['kind'] => (kdf.name === 'scr
 
 /** `ObjectDamaged` for what is no slot, `RepositoryIncompatible` for one of a newer version. */
 export function parseSlot({ key }: SlotPlace, stored: Buffer): KeySlot {
-  let slot: KeySlot | undefined;
-  try {
-    slot = JSON.parse(stored.toString('utf8')) as KeySlot;
-  } catch {
-    // It is refused below.
+  const slot = jsonIn(stored);
+  const { version } = (slot ?? {}) as { version?: unknown };
+  if (version !== undefined && version !== 1) {
+    throw new HomarusError('RepositoryIncompatible', `${key} has version ${version}; this homarus reads version 1`);
   }
-  if (slot?.version !== undefined && slot.version !== 1) {
-    throw new HomarusError(
-      'RepositoryIncompatible',
-      `${key} has version ${slot.version}; this homarus reads version 1`,
-    );
-  }
-  const { kdf, wrapped, about } = slot ?? {};
-  const texts = [kdf?.salt, wrapped, about];
-  const { n = 0, r = 0, p = 0 } = kdf?.name === 'hkdf-sha256' ? { n: 2, r: 1, p: 1 } : (kdf ?? {});
-  const whole =
-    [n, r, p].every((cost) => Number.isInteger(cost) && cost > 0) && n > 1 && Number.isInteger(Math.log2(n));
-  const known = kdf?.name === 'scrypt' || kdf?.name === 'hkdf-sha256';
-  if (!slot || !known || !whole || !texts.every((text) => typeof text === 'string' && /^([0-9a-f]{2})+$/.test(text))) {
-    throw new HomarusError('ObjectDamaged', `${key} is damaged: it is not a key slot`);
+  const fault = slotShape(slot, '');
+  if (fault !== undefined) throw new HomarusError('ObjectDamaged', `${key} is damaged: it is not a key slot: ${fault}`);
+  const { kdf } = slot as KeySlot;
+  const { n, r, p } = kdf.name === 'scrypt' ? (kdf as Required<ScryptCost>) : { n: 2, r: 1, p: 1 };
+  if (n < 2 || r < 1 || p < 1 || !Number.isInteger(Math.log2(n))) {
+    throw new HomarusError('ObjectDamaged', `${key} is damaged: it is not a key slot: scrypt takes no N=${n}, r=${r}, p=${p}`);
   }
   if (n > MOST_N || r > MOST_R || p > MOST_P) {
     throw new HomarusError('ObjectDamaged', `${key} is damaged: it asks for scrypt with N=${n}, r=${r}, p=${p}`);
   }
-  return slot;
+  return slot as KeySlot;
+}
+
+/** Undefined for what is not JSON. */
+function jsonIn(content: Buffer): unknown {
+  try {
+    return JSON.parse(content.toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
 async function stretch(kdf: KeySlot['kdf'], { bytes }: Secret): Promise<Buffer> {

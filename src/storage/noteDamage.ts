@@ -1,3 +1,4 @@
+import { reportLine } from '../domain/documentShapes.ts';
 import type { DamagedObject, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import type { Damage, StagedList, StorageGrant } from '../domain/operations.ts';
@@ -30,7 +31,7 @@ export async function noteDamage(
   if (at.root.nonce === nonce) return at.root.number;
   if (at.root.number !== grant.root) throw lockLost(at.root, grant.epoch);
   const found: Damage[] = [];
-  for await (const line of readReport<ReportLine>(repository, report, options)) {
+  for await (const line of readReport<ReportLine>(repository, report, reportLine, options)) {
     if (line.type === 'damage') found.push(line);
   }
   const damaged = await stillDamaged(repository, at.root, withDamage({ damaged: [] }, found), options);

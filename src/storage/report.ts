@@ -1,8 +1,11 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { keys } from '../domain/documents.ts';
 import type { StagedList } from '../domain/operations.ts';
+import type { Shape } from '../domain/shape.ts';
+import type { BlockPlace } from './block.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
+import { checkedJson, parseJson } from './repository.ts';
 import type { Sealing } from './sealing.ts';
 import { shownName } from './sealing.ts';
 import { readStaged, stageRecords } from './staging.ts';
@@ -38,18 +41,20 @@ export function writeReport(
   return stageRecords(repository, prefix, 1, batches(), options);
 }
 
-/** The lines of a report. `ObjectMissing`, `ObjectDamaged` unless it is whole. */
+/** The lines of a report, each of this shape. `ObjectMissing`, `ObjectDamaged` unless it is whole. */
 export async function* readReport<T>(
   repository: Repository,
   report: StagedList,
+  shape: Shape,
   options: CallOptions = {},
 ): AsyncGenerator<T> {
+  const place: BlockPlace = { kind: 'staged', key: report.key };
   let rest: Buffer = Buffer.alloc(0);
   for await (const batch of readStaged(repository, report, 1, options)) {
     const text = rest.length > 0 ? Buffer.concat([rest, batch]) : batch;
     let from = 0;
     for (let end = text.indexOf(NEWLINE); end >= 0; end = text.indexOf(NEWLINE, from)) {
-      yield JSON.parse(text.toString('utf8', from, end)) as T;
+      yield checkedJson<T>(place, parseJson(place, text.subarray(from, end)), shape);
       from = end + 1;
     }
     rest = text.subarray(from);

@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { damageLine } from '../domain/documentShapes.ts';
 import type { DamagedObject, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import type { BackupState, Damage, Loss, PacksReceipt, VerifyResult } from '../domain/operations.ts';
@@ -85,7 +86,7 @@ async function verifyOnce(
   const sealing = damage.size > 0 ? undefined : new Set(led.values());
   for (const { list } of packs) {
     if (!list) continue;
-    for await (const one of readReport<Damage>(repository, list, options)) if (led.has(one.key)) add(one);
+    for await (const one of readReport<Damage>(repository, list, damageLine, options)) if (led.has(one.key)) add(one);
   }
   for await (const one of damagedKeys(repository, at.root, sealing, options)) add(one);
   for await (const one of damagedOthers(repository, at, options)) add(one);

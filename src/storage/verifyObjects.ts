@@ -1,3 +1,4 @@
+import { leaseShape } from '../domain/documentShapes.ts';
 import type { LeaseDocument, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, isLoss } from '../domain/errors.ts';
@@ -11,7 +12,7 @@ import { epochOf } from './ids.ts';
 import { parseSlot, readSlotNote } from './keySlot.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { openJson, REPOSITORY_KEY } from './repository.ts';
+import { checkedJson, openJson, parseJson, REPOSITORY_KEY } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot, readRoot } from './roots.ts';
 import { slotPlace } from './unlock.ts';
@@ -199,14 +200,6 @@ const epochOfRoot = (key: string): number | undefined =>
 function checkLease({ sealing }: Repository, key: string, stored: Buffer): void {
   const place: BlockPlace = { kind: 'lease', key };
   const content = sealing.keys ? openObject(sealing, place, stored) : stored;
-  let lease: Partial<LeaseDocument> | null;
-  try {
-    lease = JSON.parse(content.toString('utf8')) as Partial<LeaseDocument> | null;
-  } catch (cause) {
-    throw damaged(place, 'it is not JSON', cause);
-  }
-  const { version, epoch, holder } = lease ?? {};
-  if (version !== 1 || epoch !== epochOf(key) || typeof holder?.operation !== 'string') {
-    throw damaged(place, 'it is not a lease of its epoch');
-  }
+  const { epoch } = checkedJson<LeaseDocument>(place, parseJson(place, content), leaseShape);
+  if (epoch !== epochOf(key)) throw damaged(place, 'it is not a lease of its epoch');
 }

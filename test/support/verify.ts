@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { reportLine } from '../../src/domain/documentShapes.ts';
 import type { ReadData, VerifyResult } from '../../src/domain/operations.ts';
 import type { JobContext } from '../../src/node/job.ts';
 import { verifyPacks } from '../../src/node/verifyPacks.ts';
@@ -43,7 +44,8 @@ export async function verify(
   }
   const result = await verifyStored(repository, { operation, packs }, { directory });
   const report: ReportLine[] = [];
-  if (result.report) for await (const line of readReport<ReportLine>(repository, result.report)) report.push(line);
+  if (result.report)
+    for await (const line of readReport<ReportLine>(repository, result.report, reportLine)) report.push(line);
   return { result, report, damaged: report.flatMap((line) => (line.type === 'damage' ? [line.key] : [])) };
 }
 

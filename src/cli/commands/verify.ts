@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { reportLine } from '../../domain/documentShapes.ts';
 import type { HomarusError } from '../../domain/errors.ts';
 import { hasCode } from '../../domain/errors.ts';
 import type { ReadData, StagedList, VerifyRequest } from '../../domain/operations.ts';
@@ -55,7 +56,7 @@ function damageFound(context: Context, storage: string | undefined, { answer, er
       field: 'report',
       async write(emit) {
         const { repository } = await context.reading(storage);
-        for await (const line of readReport<ReportLine>(repository, report)) await emit(line, textOf(line));
+        for await (const line of readReport<ReportLine>(repository, report, reportLine)) await emit(line, textOf(line));
         throw error as HomarusError;
       },
     },
