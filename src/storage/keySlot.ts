@@ -117,7 +117,10 @@ export function parseSlot({ key }: SlotPlace, stored: Buffer): KeySlot {
   const { kdf } = slot as KeySlot;
   const { n, r, p } = kdf.name === 'scrypt' ? (kdf as Required<ScryptCost>) : { n: 2, r: 1, p: 1 };
   if (n < 2 || r < 1 || p < 1 || !Number.isInteger(Math.log2(n))) {
-    throw new HomarusError('ObjectDamaged', `${key} is damaged: it is not a key slot: scrypt takes no N=${n}, r=${r}, p=${p}`);
+    throw new HomarusError(
+      'ObjectDamaged',
+      `${key} is damaged: it is not a key slot: scrypt takes no N=${n}, r=${r}, p=${p}`,
+    );
   }
   if (n > MOST_N || r > MOST_R || p > MOST_P) {
     throw new HomarusError('ObjectDamaged', `${key} is damaged: it asks for scrypt with N=${n}, r=${r}, p=${p}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { HomarusError, noSpaceAt } from '../domain/errors.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
+import { presentRoot } from './roots.ts';
 
 interface Seen {
   number: number;
@@ -24,23 +25,26 @@ export class SeenRoots {
   /** `RolledBack` when a higher root was seen, or another with this number; remembers it otherwise. */
   async check(repository: Repository, at: RootAt): Promise<void> {
     await this.refuseOlder(repository, at);
-    await this.#remember(repository, at);
+    const seen = await this.#read(repository.parameters.id);
+    if (seen === undefined || seen.number < at.root.number) await this.#remember(repository, at);
   }
 
   /** The same, and remembers nothing: for who only looks in. */
   async refuseOlder(repository: Repository, at: RootAt): Promise<void> {
-    const { number } = at.root;
     const seen = await this.#read(repository.parameters.id);
-    if (seen && (number < seen.number || (number === seen.number && at.hash !== seen.hash))) {
-      const what = number < seen.number ? `is at root ${number}` : `has another root ${number}`;
-      throw new HomarusError(
-        'RolledBack',
-        `${repository.store.description} ${what}, but root ${seen.number} (${seen.hash.slice(0, 16)}) was seen there`,
-        {
-          hint: 'Somebody put an older state back. If that is meant, run "homarus accept-rollback" on every machine that refuses it.',
-        },
-      );
-    }
+    if (seen === undefined) return;
+    // What another process has seen since `at` was read is newer than `at`, and there.
+    const now = at.root.number < seen.number ? await presentRoot(repository) : at;
+    const { number } = now.root;
+    if (number > seen.number || (number === seen.number && now.hash === seen.hash)) return;
+    const what = number < seen.number ? `is at root ${number}` : `has another root ${number}`;
+    throw new HomarusError(
+      'RolledBack',
+      `${repository.store.description} ${what}, but root ${seen.number} (${seen.hash.slice(0, 16)}) was seen there`,
+      {
+        hint: 'Somebody put an older state back. If that is meant, run "homarus accept-rollback" on every machine that refuses it.',
+      },
+    );
   }
 
   /** Believes this root whatever was seen; answers the number of the highest one that was, if it is another. */

@@ -1,4 +1,12 @@
-import { ActivityFailure, CancellationScope, isCancellation, log, TimeoutFailure, uuid4 } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  CancellationScope,
+  CancelledFailure,
+  isCancellation,
+  log,
+  TimeoutFailure,
+  uuid4,
+} from '@temporalio/workflow';
 import type { NodeInfo } from '../domain/cluster.ts';
 import type { AttemptId, ClusterSettings, NodeGrant, PluginVersion, StorageGrant } from '../domain/operations.ts';
 import { control, coordinatorSteps, storageKeeper, storageRelease } from './activityProxies.ts';
@@ -148,7 +156,13 @@ class Held {
   }
 
   explain(error: unknown): unknown {
-    if (this.#lost === undefined) return unwrap(error);
+    if (this.#lost === undefined) {
+      const timedOut = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
+      // Who was to confirm the cancellation has died: nobody tries again what is cancelled.
+      return timedOut && CancellationScope.current().consideredCancelled
+        ? new CancelledFailure('cancelled; not everybody confirmed', [], error)
+        : unwrap(error);
+    }
     const { error: cause, what } = this.#lost;
     const reason =
       cause instanceof ActivityFailure && cause.cause instanceof TimeoutFailure

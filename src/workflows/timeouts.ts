@@ -17,13 +17,13 @@ const nonRetryableErrorTypes = ['PayloadsTooLarge'];
 /** No single activity is expected to take longer; the heartbeat finds the dead ones long before. */
 const LONGEST = '30 days';
 
-/** Of long work: restarts of its worker, and a storage that was away for the whole of its own patience. */
+/** Of long work: restarts of its worker. */
 const TRIES = 10;
 
-/**
- * Short, on the coordinators' queue: the storage's part of the lock. A storage that did not answer for the whole of its
- * configured patience is told at once: nothing was begun that would be lost.
- */
+/** A storage that did not answer for the whole of its configured patience is told at once. */
+const storagePatienceIsOver = [...nonRetryableErrorTypes, 'StoreUnreachable'];
+
+/** Short, on the coordinators' queue: the storage's part of the lock. */
 export const coordinatorStep: ActivityOptions = {
   ...WAIT,
   startToCloseTimeout: LONGEST,
@@ -31,7 +31,7 @@ export const coordinatorStep: ActivityOptions = {
   retry: {
     initialInterval: '500ms',
     maximumInterval: '5s',
-    nonRetryableErrorTypes: [...nonRetryableErrorTypes, 'StoreUnreachable'],
+    nonRetryableErrorTypes: storagePatienceIsOver,
   },
 };
 
@@ -66,12 +66,17 @@ export const keeper = (lock: LockTimes): ActivityOptions => ({
   retry: { initialInterval: '1s', backoffCoefficient: 1, nonRetryableErrorTypes },
 });
 
-/** Snapshot, upload, restore. That a node is gone is the keeper's finding. */
+/** Snapshot, upload, restore. That a node is gone is the keeper's finding; what was stored or restored is there for the next attempt. */
 export const nodeWork = (lock: LockTimes): ActivityOptions => ({
   ...WAIT,
   startToCloseTimeout: LONGEST,
   heartbeatTimeout: lock.heartbeat,
-  retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: TRIES, nonRetryableErrorTypes },
+  retry: {
+    initialInterval: '1s',
+    maximumInterval: '30s',
+    maximumAttempts: TRIES,
+    nonRetryableErrorTypes: storagePatienceIsOver,
+  },
 });
 
 /** A share of a verify, a preview: a node that does not take it up in time leaves it to others, or is told as down. */

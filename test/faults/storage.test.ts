@@ -7,7 +7,7 @@ import { openStore } from '../../src/storage/openStore.ts';
 import { openRepository } from '../../src/storage/repository.ts';
 import { commit, presentRoot } from '../../src/storage/roots.ts';
 import type { TestCluster } from '../support/cluster.ts';
-import { faultyCluster, give, listed, PATIENCE, puts } from '../support/faults.ts';
+import { faultyCluster, gets, give, listed, PATIENCE, puts, wipe } from '../support/faults.ts';
 import type { Asked } from '../support/storageFront.ts';
 
 /** A storage that is gone for a time, refuses, stalls, or does late what it was asked; and a lock that cannot be refreshed. */
@@ -73,21 +73,51 @@ describe('a storage that is gone', () => {
     PATIENCE,
   );
 
-  test(
-    'for one node alone costs that node time, not the backup',
-    async () => {
+  test.each([
+    ['refuses', 'refuse', 26_000],
+    ['is silent to', 'drop', 8_000],
+  ] as const)(
+    'to one node alone, which it %s, costs that node time, not the backup',
+    async (_, how, gone) => {
       give(cluster, 'n2');
       const packs = cluster.front.hold(puts('n2', 'packs/'));
       const id = await cluster.begins('backup');
       await packs.met;
-      await cluster.front.line('n2').set('refuse');
+      await cluster.front.line('n2').set(how);
       packs.letGo();
-      // Longer than the lock: Temporal still hears of the node.
-      await pause(26_000);
+      // Longer than the lock, once: Temporal still hears of the node.
+      await pause(gone);
       await cluster.front.line('n2').set('pass');
       await succeeds(id);
     },
     PATIENCE,
+  );
+
+  // A backup tries anew under another lock, as often as it is configured; a restore does not.
+  test.each(process.env.HOMARUS_LONG ? ['restore', 'backup'] : ['restore'])(
+    'to one node for good ends the %s by name, and the next one succeeds',
+    async (name) => {
+      give(cluster, 'n2');
+      if (name === 'restore') {
+        await cluster.does('backup');
+        wipe(cluster.root('n2'));
+      }
+      const before = await listed(cluster);
+      const operation = name === 'restore' ? ['restore', 'latest', '--yes'] : ['backup'];
+      const packs = cluster.front.hold(name === 'restore' ? gets('n2', 'packs/') : puts('n2', 'packs/'));
+      const id = await cluster.begins(...operation);
+      await packs.met;
+      await cluster.front.line('n2').set('drop');
+      packs.letGo();
+      const ended = await cluster.end(id);
+      expect(ended).toMatchObject({ state: 'failed', error: { code: 'StoreUnreachable' } });
+      expect(ended.error?.message).toContain('s3://backups/east');
+      await cluster.front.line('n2').set('pass');
+      expect(await cluster.locked()).toEqual({});
+      expect(await listed(cluster)).toEqual(before);
+      await cluster.does(...operation);
+    },
+    PATIENCE + 120_000,
   );
 
   test(

@@ -126,6 +126,22 @@ test(
 );
 
 test(
+  'the only coordinator is killed while it takes the lock of an operation that was cancelled: the operation ends as cancelled',
+  async () => {
+    const root = cluster.front.hold(puts('coordinator', 'roots/'));
+    const id = await cluster.begins('cleanup', '--keep-last', '1', '--yes');
+    await root.met;
+    await cluster.client.workflow.getHandle(id).cancel();
+    await cluster.kill('coordinator');
+    root.letGo();
+    await cluster.launch('coordinator');
+    expect(await cluster.end(id)).toMatchObject({ state: 'cancelled' });
+    expect(await cluster.locked()).toEqual({});
+  },
+  PATIENCE,
+);
+
+test(
   'the only coordinator is killed in the middle of a cleanup and started again: what was to go is gone, what stays is whole',
   async () => {
     const [newest] = await listed(cluster);
