@@ -8,10 +8,8 @@ import { nodeControlQueue, nodeQueue } from '../src/domain/cluster.ts';
 import { finish } from '../src/node/finish.ts';
 import { incarnationOf } from '../src/node/identity.ts';
 import { NodeLease } from '../src/node/lease.ts';
-import { previewNode, restoreNode } from '../src/node/restoreNode.ts';
 import { snapshot } from '../src/node/snapshot.ts';
 import { upload } from '../src/node/uploader.ts';
-import { verifyPacks } from '../src/node/verifyPacks.ts';
 import { workDirectory } from '../src/node/workDirectory.ts';
 import { loadPlugin } from '../src/plugins/load.ts';
 import { temporalTarget } from '../src/temporalTarget.ts';
@@ -47,6 +45,11 @@ try {
   await repositories.close();
 }
 
+/** What no backup asks for. */
+async function notHere(): Promise<never> {
+  throw new Error('light nodes are only backed up');
+}
+
 async function workersOf(id: string) {
   const node = nodeNamed(config, id);
   const lease = new NodeLease(node.stateDir, id);
@@ -80,15 +83,11 @@ async function workersOf(id: string) {
       const asked = { ...attempt, node: id, stateDir: node.stateDir, wanted, workDirectory: work };
       return upload(await open(storage.storage), asked, ownThreadContext(signal));
     },
-    async restore({ backup, ...work }, { signal }) {
-      const asked = { ...work, node, backup: backup.name };
-      return restoreNode(await open(work.storageName), asked, ownThreadContext(signal));
-    },
-    async preview({ backup, ...work }, { signal }) {
-      const asked = { ...work, node, backup: backup.name };
-      return previewNode(await open(work.storageName), asked, ownThreadContext(signal));
-    },
-    verifyPacks: async (work, { signal }) => verifyPacks(await open(work.storageName), work, ownThreadContext(signal)),
+    restore: notHere,
+    preview: notHere,
+    verifyPacks: notHere,
+    drill: notHere,
+    endDrill: notHere,
   };
   return Promise.all([
     serving.worker({
