@@ -18,6 +18,7 @@ import { notesIn } from '../src/workers/notes.ts';
 import { nodeNamed, Repositories } from '../src/workers/settings.ts';
 import { runWorkers, serve } from '../src/workers/temporal.ts';
 import { ownThreadContext } from '../test/support/ownThread.ts';
+import { held } from './hold.ts';
 
 /**
  * Many nodes in one process: `lightNodes.ts CONFIG NODE...`. Leases, activities, heartbeats and task queues are those of
@@ -78,6 +79,7 @@ async function workersOf(id: string) {
       return snapshot(await open(storage.storage), { ...asked, select }, ownThreadContext(signal));
     },
     async upload({ storage, wanted }, { signal }) {
+      await held(file, signal);
       const attempt = { operation: storage.attempt.operation, epoch: storage.epoch };
       const work = workDirectory(node.stateDir, attempt);
       const asked = { ...attempt, node: id, stateDir: node.stateDir, wanted, workDirectory: work };

@@ -1,12 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import proto from '@temporalio/proto';
 import { startOperation } from '../src/client/operations.ts';
 import { TestCluster } from '../test/support/cluster.ts';
+import { holdOf } from './hold.ts';
 
 /** One operation over many nodes: what it costs, and how near it comes to the limits of Temporal. */
 
@@ -97,14 +98,17 @@ export class ScaleCluster {
     };
   }
 
-  /** Begins a backup and cancels it while nodes upload. */
+  /** Begins a backup and cancels it while all nodes upload. */
   async cancel(): Promise<Cancelled> {
+    const hold = holdOf(this.#cluster.configFile);
+    writeFileSync(hold, '');
     const id = await this.#begin();
     await this.#cluster.until(id, ({ progress }) => progress?.phase === 'upload');
     const began = performance.now();
     await this.#cluster.client.workflow.getHandle(id).cancel();
     const { state } = await this.#cluster.end(id);
     const time = performance.now() - began;
+    rmSync(hold);
     if (state !== 'cancelled') throw new Error(`${id} was cancelled and ended as ${state}`);
     const locked = Object.keys(await this.#cluster.locked());
     if (locked.length > 0) throw new Error(`${id} was cancelled and left locked: ${locked.join(', ')}`);

@@ -1,7 +1,7 @@
 import type { ChildProcessByStdio } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -178,7 +178,9 @@ export class TestCluster {
     const { lock } = (await this.does('status')) as { lock: { holder: { operation: string } | null } };
     const leases = this.nodes.map((node) => {
       const path = join(this.directory, 'state', 'nodes', node, 'lease.json');
-      return [node, JSON.parse(readFileSync(path, 'utf8')).holder?.operation] as const;
+      // A node that was never locked has none yet.
+      const lease = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
+      return [node, lease?.holder?.operation] as const;
     });
     const all = [['storage', lock.holder?.operation] as const, ...leases];
     return Object.fromEntries(all.filter((one): one is [string, string] => one[1] !== undefined));
