@@ -1,5 +1,5 @@
 import { attempt, call } from './api.js';
-import { button, byId, counted, h, show, size, table, time } from './dom.js';
+import { ago, button, byId, counted, h, show, size, table, time } from './dom.js';
 import { askToRestore } from './restore.js';
 
 /** The backups: a line of time, and a table with retention's verdict on each. */
@@ -36,7 +36,7 @@ export function showBackups(backups, verdicts, nodes, changed) {
 
 /** @param {any} backup @param {any} verdict @param {string[]} nodes @param {() => void} changed */
 function row(backup, verdict, nodes, changed) {
-  const { name, label, files, bytes, added, stored, partial, pinned } = backup;
+  const { name, label, files, bytes, added, stored, partial, pinned, drill } = backup;
   const saved = bytes > 0 ? `${Math.round(100 * (1 - stored / bytes))} %` : '–';
   const path = `/v1/backups/${name}`;
   return [
@@ -46,6 +46,13 @@ function row(backup, verdict, nodes, changed) {
       h('span', { title: name }, time(backup.started)),
       label ? h('span', { class: 'soft' }, ` ${label}`) : '',
       partial ? h('span', { class: 'bad' }, ` without ${partial.join(', ')}`) : '',
+      drill
+        ? h(
+            'span',
+            { class: drill.ok ? 'good' : 'bad' },
+            ` ${drill.ok ? 'restored' : 'not restored'} by a drill ${ago(drill.at)}`,
+          )
+        : '',
     ),
     files.toLocaleString(),
     size(bytes),
