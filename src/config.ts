@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import type { NoticeWay } from './activities/sendNotice.ts';
 import type { Fault } from './configFaults.ts';
 import { contradictions, insteadOfSecret, pathText, secretsIn } from './configFaults.ts';
 import type { ConfigFile } from './configFile.ts';
@@ -15,6 +16,7 @@ import type { RetentionPolicy } from './domain/retention.ts';
 import type { ScheduleDefinition } from './domain/schedules.ts';
 import type { Priority } from './node/priority.ts';
 import type { StorageSettings } from './storage/openStore.ts';
+import type { MetricsEndpoint } from './telemetry.ts';
 
 /** What an operator may say, with all defaults filled in; times in ms. Holds the names of secrets, never a secret. */
 export interface Config {
@@ -37,6 +39,8 @@ export interface Config {
   retention: RetentionPolicy;
   cleanup: RewriteLimits;
   api: ConfigFile['api'];
+  metrics?: MetricsEndpoint | undefined;
+  notifications: NoticeWay[];
   /** Where restore drills make their scratch directories on each node. */
   drill: { directory: string };
   /** What processes keep on this machine. */
@@ -223,6 +227,7 @@ function configOf(file: ConfigFile, outside: OutsidePlugin | undefined): Config 
     ...file,
     plugin: { name, ...(outside?.folder === undefined ? {} : { folder: outside.folder }), options },
     defaultStorage: file.defaultStorage ?? (Object.keys(file.storages)[0] as string),
+    notifications: Object.entries(file.notifications).map(([notified, way]) => ({ name: notified, ...way })),
     drill: { directory: file.drill.directory ?? join(dataDir, 'drill') },
     schedules: Object.entries(file.schedules).map(([schedule, fields]) => scheduleDefinition(schedule, fields)),
     retention: Object.fromEntries(Object.entries(retention).filter(([, value]) => value !== undefined)),

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import type { PluginFields } from './configPlugin.ts';
 import { schedule } from './configSchedules.ts';
+import { noticeEvents } from './domain/notices.ts';
 import { fields } from './plugins/fields.ts';
 import { retentionFields } from './retentionSchema.ts';
 
@@ -102,6 +103,29 @@ const token = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/, 'give the hash that "homarus token create" printed, never the token'),
 });
 
+const notification = z
+  .strictObject({
+    on: z.array(z.enum(noticeEvents)).min(1).default(['failed', 'missed', 'overdue']),
+    operations: z
+      .array(z.enum(['backup', 'restore', 'drill', 'cleanup', 'verify']))
+      .min(1)
+      .optional(),
+    webhook: z
+      .strictObject({
+        url: z.url({ protocol: /^https?$/, error: 'give a URL such as https://hooks.example.org/backup' }).optional(),
+        urlEnv: envName.optional(),
+        tokenEnv: envName.optional(),
+      })
+      .refine((one) => (one.url === undefined) !== (one.urlEnv === undefined), 'give url, or urlEnv: one of them')
+      .optional(),
+    command: z.array(z.string()).min(1, 'name at least the program').optional(),
+    timeout: duration(100).default(30_000),
+  })
+  .refine(
+    (one) => (one.webhook === undefined) !== (one.command === undefined),
+    'give webhook, or command: one of them',
+  );
+
 /** All of a group are optional, and a group that is missing is one without fields. */
 const group = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
 
@@ -159,6 +183,8 @@ export const configFile = z.strictObject({
     tls: z.strictObject({ certFile: path, keyFile: path }).optional(),
     temporalUi: z.url({ protocol: /^https?$/, error: 'give a URL such as https://temporal.example.org' }).optional(),
   }),
+  metrics: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port: whole(1, 65_535) }).optional(),
+  notifications: z.record(name, notification).default({}),
   drill: group({ directory: path.optional() }),
   dataDir: path.default('/var/lib/homarus'),
 });

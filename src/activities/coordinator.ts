@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import { HomarusError, hasCode } from '../domain/errors.ts';
+import type { Notice } from '../domain/notices.ts';
+import { wants } from '../domain/notices.ts';
 import type {
   AttemptId,
   BackupResult,
@@ -42,6 +44,8 @@ import { atTheDoor } from './inputs.ts';
 import type { JobRun, Liveness } from './liveness.ts';
 import { watched } from './liveness.ts';
 import { pause, toldToEnd } from './pause.ts';
+import type { NoticeWay } from './sendNotice.ts';
+import { sendNotice } from './sendNotice.ts';
 
 export interface CoordinatorDeps {
   /** Of one storage; the default one without a name. `BadInput` names the storages that exist. */
@@ -56,6 +60,7 @@ export interface CoordinatorDeps {
   directory: string;
   /** Where drills make their scratch directories, unless they are told. */
   drillDirectory: string;
+  notifications: readonly NoticeWay[];
   log: Log;
 }
 
@@ -192,6 +197,23 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
           deps.log('warn', `what ${attempt.operation} staged was not removed: ${(error as Error).message}`);
         });
         return committed;
+      }),
+
+    /** For who ends before he learns it with his part of the lock. */
+    clusterSettings: async (input: { storage: string | undefined }): Promise<ClusterSettings> =>
+      deps.settings(input.storage),
+
+    /** Names of those who want to be told. */
+    noticeTargets: async (input: { notice: Notice }): Promise<string[]> =>
+      deps.notifications.filter((way) => wants(way, input.notice)).map(({ name }) => name),
+
+    /** Rejects when he was not reached; a name that this coordinator's configuration does not have is left to another. */
+    sendNotice: (input: { target: string; notice: Notice }): Promise<void> =>
+      alive(async (signal) => {
+        const way = deps.notifications.find(({ name }) => name === input.target);
+        if (way === undefined)
+          throw new HomarusError('NotTold', `notifications.${input.target} is not configured here`);
+        await sendNotice(way, input.notice, signal);
       }),
 
     /** Which backup is restored, and which node takes which; locks nothing. */

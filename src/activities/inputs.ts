@@ -1,5 +1,6 @@
 import { backupEntry, backupName, documentId, drillRecord, indexRef, name } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
+import { noticeEvents } from '../domain/notices.ts';
 import type { Shape } from '../domain/shape.ts';
 import {
   anything,
@@ -53,6 +54,8 @@ const retention = record({
   keepDays: optional(count),
 });
 
+const notice = record({ event: oneOf(...noticeEvents), cluster: name, message: text, at: text });
+
 const restoreWork = {
   storageName: name,
   repository: text,
@@ -84,6 +87,9 @@ export const inputs: Readonly<Record<string, Shape>> = {
     orphans: orNull(indexRef),
     plugin: record({ name: text, version: count, data: anything }),
   }),
+  clusterSettings: record({ storage }),
+  noticeTargets: record({ notice }),
+  sendNotice: record({ target: name, notice }),
   planRestore: record({
     request: record({
       storage,

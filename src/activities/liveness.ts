@@ -4,11 +4,14 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { noSpaceAt } from '../domain/errors.ts';
 import type { HeartbeatDetails, NodeProgress } from '../domain/operations.ts';
 import type { StopFlag } from '../node/threads.ts';
+import { withFields } from '../telemetry.ts';
 import { Attempts } from './attempts.ts';
 import { toFailure } from './boundary.ts';
 import type { TokenJournal } from './journal.ts';
 
 export interface LivenessOptions {
+  /** What every message of its activities is logged with. */
+  readonly fields: Readonly<Record<string, unknown>>;
   /** A plain connection for the acknowledged heartbeats. */
   readonly acks: Connection;
   readonly namespace: string;
@@ -47,14 +50,12 @@ export class Liveness {
     const beat = new Beat(this.#options, context, own, progress);
     const forget = this.#options.journal?.started(info.base64TaskToken);
     try {
-      return await this.#attempts.run(
-        { operation: workflowId, run: runId, activity: info.activityId },
-        own,
-        async () => {
+      return await this.#attempts.run({ operation: workflowId, run: runId, activity: info.activityId }, own, () =>
+        withFields({ ...this.#options.fields, operation: workflowId }, async () => {
           beat.start();
           signal.throwIfAborted();
           return await body(signal);
-        },
+        }),
       );
     } catch (error) {
       // Nobody waits for an answer any more: its workflow has ended, or it was given to another worker.

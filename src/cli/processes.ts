@@ -1,4 +1,6 @@
 import type { Config } from '../config.ts';
+import { HomarusError } from '../domain/errors.ts';
+import type { MetricsEndpoint } from '../telemetry.ts';
 import { temporalTarget } from '../temporalTarget.ts';
 import { Repositories } from '../workers/settings.ts';
 
@@ -16,10 +18,30 @@ export async function runParts(config: Config, parts: Parts): Promise<void> {
   const repositories = new Repositories(config);
   try {
     await repositories.checkKeys();
+    const metrics = metricsOf(config, process.env.HOMARUS_METRICS);
+    if (metrics !== undefined) await countProcess(config.cluster, metrics, parts, stopping);
     await runWith(repositories, config, parts, stopping);
   } finally {
     await repositories.close();
   }
+}
+
+/** `given`: of this process alone, where several are on one machine: `host:port`, or `off`. */
+function metricsOf({ metrics }: Config, given: string | undefined): MetricsEndpoint | undefined {
+  if (given === undefined || given === '') return metrics;
+  if (given === 'off') return undefined;
+  const [, host, port] = /^(.+):(\d{1,5})$/.exec(given) ?? [];
+  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw new HomarusError('ConfigInvalid', `HOMARUS_METRICS: "${given}" is no host:port, and not "off"`);
+}
+
+/** Before any part starts: the endpoint is the process's. */
+async function countProcess(cluster: string, metrics: MetricsEndpoint, parts: Parts, stop: AbortSignal): Promise<void> {
+  const { installRuntime } = await import('../telemetry.ts');
+  const { sampleProcess } = await import('../metrics.ts');
+  installRuntime(metrics);
+  const roles = [...(parts.coordinator ? ['coordinator'] : []), ...parts.nodes, ...(parts.api ? ['api'] : [])];
+  sampleProcess({ cluster, process: roles.join('+') }, stop);
 }
 
 async function runWith(repositories: Repositories, config: Config, parts: Parts, stopping: AbortSignal): Promise<void> {

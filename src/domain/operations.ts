@@ -114,6 +114,8 @@ export interface ClusterSettings {
   attempts: number;
   /** So many nodes may be missing in a backup. */
   allowMissing: number;
+  /** Somebody is told how operations end. */
+  notifies: boolean;
 }
 
 /** Names one attempt everywhere: in roots, leases and grants. */

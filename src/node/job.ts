@@ -1,5 +1,7 @@
 import { HomarusError } from '../domain/errors.ts';
 import type { NodeProgress } from '../domain/operations.ts';
+import type { RequestCounts } from '../storage/requestCounts.ts';
+import { addRequests } from '../storage/requestCounts.ts';
 import type { BytePath } from './bytePath.ts';
 import { shown } from './bytePath.ts';
 import type { jobs } from './jobs.ts';
@@ -63,7 +65,8 @@ export type JobMessage =
   | { type: 'warning'; message: string }
   /** `light`: the thread holds little memory, and may wait for another job. */
   | { type: 'result'; result: unknown; light: boolean }
-  | { type: 'failed'; error: CrossingError };
+  | { type: 'failed'; error: CrossingError }
+  | { type: 'requests'; counts: RequestCounts };
 
 const EVERY = 500;
 const GRACE = 2_000;
@@ -108,6 +111,7 @@ export async function runJobOf(jobs: string, kind: string, args: unknown, option
   };
   const told = (message: JobMessage): void => {
     if (message.type === 'at') at = shown(message.what);
+    else if (message.type === 'requests') addRequests(message.counts);
     else if (message.type === 'warning') onWarning?.(message.message);
     else if (message.type === 'failed') ended.reject(crossedError(message.error));
     else {

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
+import { takeRequests } from '../storage/requestCounts.ts';
 import type { JobAsked, JobContext, JobMessage, JobThreadStart } from './job.ts';
 import { WorkPool } from './pool.ts';
 import type { Priority } from './priority.ts';
@@ -66,10 +67,12 @@ async function run({ kind, args, stop, progress, priority }: JobAsked): Promise<
     if (!job) throw new Error(`there is no job "${kind}"`);
     const result = await job(args, context);
     await context.pool.close();
+    tell({ type: 'requests', counts: takeRequests() });
     tell({ type: 'result', result, light: isLight() });
   } catch (error) {
     // Nobody is to write after it was said to have stopped.
     await context.pool.close();
+    tell({ type: 'requests', counts: takeRequests() });
     tell({ type: 'failed', error: errorToCross(error, node?.stateDir ?? workDirectory) });
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { requestCounts } from './requestCounts.ts';
 
 export interface RetryOptions {
   /** Give up after this time, ms. */
@@ -34,6 +35,7 @@ export async function withRetries<T>(
   for (let longest = FIRST_PAUSE; ; longest = Math.min(longest * 2, LONGEST_PAUSE)) {
     signal?.throwIfAborted();
     const alive = new Liveness(stall, signal);
+    requestCounts.tries++;
     try {
       return await request(alive);
     } catch (error) {
@@ -41,7 +43,11 @@ export async function withRetries<T>(
       const cut = alive.signal.aborted ? alive.signal.reason : error;
       const wait = Math.random() * longest;
       const transient = cut instanceof Stalled || isTransient(error);
-      if (!transient || performance.now() + wait > deadline) throw cut;
+      if (!transient || performance.now() + wait > deadline) {
+        requestCounts.failed++;
+        throw cut;
+      }
+      requestCounts.repeated++;
       await pause(wait, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
     } finally {
       alive.end();

@@ -16,6 +16,7 @@ import type { Repositories } from './settings.ts';
 import { clusterSettings, seenByCoordinator } from './settings.ts';
 import type { Serving } from './temporal.ts';
 import { runWorkers, serve } from './temporal.ts';
+import { watchCluster } from './watch.ts';
 
 /** A coordinator: workflows, and everything that sees the whole cluster. Any number may run, on any machine. */
 export async function runCoordinator(
@@ -28,7 +29,12 @@ export async function runCoordinator(
   const plugin = await loadPlugin(config.plugin);
   // Before anything is opened: a flow that cannot be bundled is a fault of the configuration.
   const workflows = await workflowSource(config.plugin);
-  const serving = await serve({ target, role: `coordinator/${config.cluster}`, lock: config.lock, directory });
+  const serving = await serve({
+    target,
+    role: `coordinator/${config.cluster}`,
+    lock: config.lock,
+    directory,
+  });
   try {
     const worker = await serving.worker({
       taskQueue: coordinatorQueue(config.cluster),
@@ -65,6 +71,7 @@ export async function runCoordinator(
           seen: seenByCoordinator(config),
           directory,
           drillDirectory: config.drill.directory,
+          notifications: config.notifications,
           log,
         }),
       },
@@ -74,7 +81,7 @@ export async function runCoordinator(
     });
     await prepareTemporal(config, target.namespace, serving);
     log('info', 'coordinator started', { cluster: config.cluster });
-    await runWorkers([worker], stop);
+    await Promise.all([runWorkers([worker], stop), watchCluster(config, serving.client, repositories, stop)]);
   } finally {
     await serving.close();
     rmSync(directory, { recursive: true, force: true });

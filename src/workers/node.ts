@@ -46,6 +46,7 @@ export async function runNode(
     const journal = new TokenJournal(node.stateDir);
     const serving = await serve({
       target,
+      node: id,
       role: nodeRole(id, incarnation),
       lock: config.lock,
       directory: node.stateDir,

@@ -5,7 +5,9 @@ import type { Committed } from '../activities/control.ts';
 import type { JobRun } from '../activities/liveness.ts';
 import type { NodeJobs, RestoreWork } from '../activities/node.ts';
 import type { Config, NodeConfig } from '../config.ts';
+import type { BackupEntry } from '../domain/documents.ts';
 import type { AttemptId, StorageGrant } from '../domain/operations.ts';
+import { countBytes } from '../metrics.ts';
 import { dropScratch } from '../node/drill.ts';
 import { runJob } from '../node/job.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
@@ -13,6 +15,7 @@ import type { OperationRef } from '../node/settings.ts';
 import { PREVIEWS, workDirectory } from '../node/workDirectory.ts';
 import type { FileSelection } from '../plugins/fileOptions.ts';
 import type { Log } from '../telemetry.ts';
+import { withFields } from '../telemetry.ts';
 import type { Repositories } from './settings.ts';
 
 export interface RunningJobs extends NodeJobs {
@@ -55,7 +58,7 @@ export function createNodeJobs(
     };
   };
 
-  return {
+  const jobs: RunningJobs = {
     snapshot: async ({ storage }, run) =>
       runJob(
         'snapshot',
@@ -88,9 +91,11 @@ export function createNodeJobs(
       );
     },
 
-    restore: async (work, run) => runJob('restore', await restoreArgs(work, run), watched(run)),
+    restore: async (work, run) =>
+      about(work, async () => runJob('restore', await restoreArgs(work, run), watched(run))),
 
-    preview: async (work, run) => runJob('preview', await restoreArgs(work, run), watched(run)),
+    preview: async (work, run) =>
+      about(work, async () => runJob('preview', await restoreArgs(work, run), watched(run))),
 
     verifyPacks: async ({ storageName, repository: id, ...input }, run) =>
       runJob('verifyPacks', { ...(await repository(storageName, id, config.cluster, run)), ...input }, watched(run)),
@@ -98,7 +103,7 @@ export function createNodeJobs(
     drill: async (work, run) => {
       const { storageName, repository: id, backup, ...rest } = work;
       const args = await repository(storageName, id, config.cluster, run);
-      return runJob('drill', { ...args, ...rest, node, backup: backup.name }, watched(run));
+      return about(work, () => runJob('drill', { ...args, ...rest, node, backup: backup.name }, watched(run)));
     },
 
     endDrill: () => dropScratch(node.stateDir),
@@ -106,7 +111,29 @@ export function createNodeJobs(
     finish: ({ operation }, committed) =>
       runJob('finish', { node, operation, committed }, { signal: new AbortController().signal, priority }),
   };
+  return {
+    ...jobs,
+    snapshot: (work, run) => counting('read', node.id, jobs.snapshot(work, run), ({ hashedBytes }) => hashedBytes),
+    upload: (work, run) => counting('stored', node.id, jobs.upload(work, run), ({ stored }) => stored),
+    restore: (work, run) => counting('restored', node.id, jobs.restore(work, run), ({ fetchedBytes }) => fetchedBytes),
+  };
 }
+
+/** Adds what a job moved to what this process counts. */
+async function counting<T>(
+  kind: Parameters<typeof countBytes>[0],
+  node: string,
+  job: Promise<T>,
+  bytes: (done: T) => number,
+): Promise<T> {
+  const done = await job;
+  countBytes(kind, node, bytes(done));
+  return done;
+}
+
+/** What is logged meanwhile names the backup. */
+const about = <T>({ backup }: { backup: BackupEntry }, job: () => Promise<T>): Promise<T> =>
+  withFields({ backup: backup.name }, job);
 
 /**
  * Makes the link directories and removes what a killed process left, but for the links of `running`, which goes on.

@@ -38,6 +38,7 @@ export function clusterSettings(config: Config, storage: string | undefined): Cl
     lock: { ttl, refresh, heartbeat },
     attempts: config.attempts.backup,
     allowMissing: config.backup.allowMissing,
+    notifies: config.notifications.length > 0,
   };
 }
 

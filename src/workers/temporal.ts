@@ -22,6 +22,8 @@ export interface Serving {
 
 export interface ServingOptions {
   target: TemporalTarget;
+  /** Of a node, its id: for the log. */
+  node?: string;
   /** What it is, for Temporal's UI: `node/n1`. */
   role: string;
   lock: LockTimes & { throttle: number };
@@ -35,7 +37,7 @@ const GRACE = 2_000;
 /** And is done after so long whatever they do, ms. */
 const FORCE = 30_000;
 
-export async function serve({ target, role, lock, directory, journal }: ServingOptions): Promise<Serving> {
+export async function serve({ target, node, role, lock, directory, journal }: ServingOptions): Promise<Serving> {
   installRuntime();
   const { connection: acks, client } = await connectTemporal(target, { retry: false });
   // Before polling: what a killed process of this node left is handed out again at once.
@@ -47,6 +49,7 @@ export async function serve({ target, role, lock, directory, journal }: ServingO
     acks,
     namespace,
     identity,
+    fields: node === undefined ? {} : { node },
     everyMs: lock.throttle,
     directory,
     // Before the server gives the work to somebody else, and before the lease runs out.

@@ -12,6 +12,10 @@ import * as timeouts from './timeouts.ts';
 
 export const coordinatorSteps = proxyActivities<CoordinatorActivities>(timeouts.coordinatorStep);
 
+/** `target`: for Temporal's UI. */
+export const notices = (target: string): ActivityInterfaceFor<CoordinatorActivities> =>
+  proxyActivities<CoordinatorActivities>({ ...timeouts.noticeOptions, summary: target });
+
 export const coordinatorWork = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
   proxyActivities<CoordinatorActivities>(timeouts.coordinatorWork(lock));
 

@@ -25,6 +25,7 @@ export async function drill(cluster: string, request: DrillRequest = {}): Promis
   return operation.ends(async () => {
     const plan = await coordinatorSteps.planDrill({ request });
     const { settings, backup, pairs } = plan;
+    operation.knows(settings);
     operation.names(backup.name);
     const checking = request.check ? checkingFlow(plan) : undefined;
     const taking = new Set(pairs.map((pair) => pair.to));

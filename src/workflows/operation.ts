@@ -15,6 +15,7 @@ import {
 } from '@temporalio/workflow';
 import type { OperationKind } from '../domain/documents.ts';
 import { errorTable } from '../domain/errors.ts';
+import { isTold } from '../domain/notices.ts';
 import type {
   AttemptId,
   ClusterSettings,
@@ -27,8 +28,10 @@ import type {
 import { searchAttributes } from '../domain/searchAttributes.ts';
 import type { Locked, LockPlan } from './clusterLock.ts';
 import { withClusterLock } from './clusterLock.ts';
+import { counting } from './counting.ts';
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
+import { tell } from './tell.ts';
 import { pauseBefore } from './timeouts.ts';
 
 export const progressQuery = defineQuery<OperationProgress>('progress');
@@ -44,6 +47,9 @@ export class Operation {
   readonly kind: OperationKind;
   readonly #request: OperationRequest;
   readonly #progress: OperationProgress;
+  #settings: ClusterSettings | undefined;
+  /** Of the present phase, ms since the epoch. */
+  #since = Date.now();
   /** Until when a lock that somebody holds is waited for: from when it is first wanted, ms since the epoch. */
   #deadline = 0;
   /** It was, at least once. */
@@ -64,6 +70,11 @@ export class Operation {
   }
 
   enter(phase: Phase, nodes: readonly string[] = []): void {
+    const now = Date.now();
+    const former = this.#progress.phase;
+    if (former === 'waiting for the lock') counting.waited(this.#labels, now - this.#since);
+    if (former !== phase) counting.phase(this.#labels, former, now - this.#since);
+    this.#since = now;
     Object.assign(this.#progress, { phase, done: [], nodes: [...nodes] });
     delete this.#progress.step;
     setCurrentDetails(this.#details());
@@ -107,31 +118,44 @@ export class Operation {
     );
   }
 
-  /** The whole of the operation: how it ended is found in Temporal, and a lock that is held may be no failure. */
+  /** The whole of the operation: how it ended is counted, found and told, and a lock that is held may be no failure. */
   async ends<T>(body: () => Promise<T>): Promise<T | Skipped> {
     try {
       const answer = await body();
-      this.#ended('succeeded');
+      await this.#ended('succeeded', undefined);
       return answer;
     } catch (error) {
       const reason = unwrap(error);
       if (this.#request.skipIfLocked && codeOf(reason) === 'LockHeld') {
-        this.#ended('skipped');
+        await this.#ended('skipped', reason);
         return { skipped: messageOf(reason) };
       }
-      this.#ended(isCancellation(reason) ? 'cancelled' : 'failed');
+      await this.#ended(isCancellation(reason) ? 'cancelled' : 'failed', reason);
       throw reason;
     }
   }
 
-  #ended(result: OperationEnd): void {
+  async #ended(end: OperationEnd, reason: unknown): Promise<void> {
     this.enter('done');
-    if (!isSearchable()) return;
+    counting.ended(this.#labels, end, Date.now() - workflowInfo().startTime.getTime());
+    if (codeOf(reason) === 'LockLost') counting.lockLost(this.#labels);
     const { backup } = this.#progress;
-    upsertSearchAttributes([
-      { key: searchAttributes.result, value: result },
-      ...(backup === undefined ? [] : [{ key: searchAttributes.backup, value: backup }]),
-    ]);
+    if (isSearchable()) {
+      upsertSearchAttributes([
+        { key: searchAttributes.result, value: end },
+        ...(backup === undefined ? [] : [{ key: searchAttributes.backup, value: backup }]),
+      ]);
+    }
+    if (!isTold(this.kind)) return;
+    const { workflowId } = workflowInfo();
+    const operation = { id: workflowId, kind: this.kind, by: this.by, ...(backup === undefined ? {} : { backup }) };
+    await uncancelled(() =>
+      tell(this.#progress.cluster, this.#settings, this.#request.storage, { event: end, operation, reason }),
+    );
+  }
+
+  get #labels() {
+    return { cluster: this.#progress.cluster, operation: this.kind };
   }
 
   /**
@@ -163,7 +187,7 @@ export class Operation {
       try {
         return await withClusterLock(plan(this.#attemptId()), async (locked) => {
           this.#wasLocked = true;
-          this.#knows(locked.settings);
+          this.knows(locked.settings);
           const answer = await body(locked);
           this.enter('unlocking');
           return answer;
@@ -177,7 +201,9 @@ export class Operation {
     }
   }
 
-  #knows(settings: ClusterSettings): void {
+  /** Once they are known: with the lock, or from a plan. */
+  knows(settings: ClusterSettings): void {
+    this.#settings = settings;
     this.#progress.attempts = this.kind === 'backup' ? settings.attempts : 1;
   }
 

@@ -15,6 +15,7 @@ export async function restore(cluster: string, request: RestoreRequest): Promise
   return operation.ends(async () => {
     const plan = await coordinatorSteps.planRestore({ request });
     const { settings, backup, pairs } = plan;
+    operation.knows(settings);
     operation.names(backup.name);
     const flow = flowFor(plan, request);
     const checking = request.check ? checkingFlow(plan) : undefined;

@@ -85,6 +85,15 @@ export const onlyReadingOptions = (lock: LockTimes): ActivityOptions => ({
   scheduleToStartTimeout: 3 * NODE_ANSWERS_WITHIN,
 });
 
+/** Who does not answer is told again for hours, each time later. */
+export const noticeOptions: ActivityOptions = {
+  ...WAIT,
+  scheduleToCloseTimeout: '6h',
+  startToCloseTimeout: '5m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '1s', backoffCoefficient: 3, maximumInterval: '15m', nonRetryableErrorTypes },
+};
+
 /** A node that stays silent for its lease's time counts as stopped. */
 export const releaseNodeOptions = (lock: LockTimes): ActivityOptions => ({
   ...WAIT,

@@ -23,6 +23,7 @@ export async function verify(cluster: string, request: VerifyRequest = {}): Prom
   const operation = new Operation('verify', cluster, { waitForLock: PATIENCE, ...request });
   return operation.ends(async () => {
     const plan = await coordinatorSteps.planVerify({ request });
+    operation.knows(plan.settings);
     const work = coordinatorWork(plan.settings.lock);
     const { workflowId } = workflowInfo();
     const packs = await verifyShares(operation, plan, request);

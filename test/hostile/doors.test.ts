@@ -115,6 +115,7 @@ describe('the input of an activity', () => {
   const snapshot = { node: 'n1', chunks: list, snapshot: document, totals, skipped: 0, vanished: 0 };
   const id = `${padded(1)}-${'a'.repeat(16)}`;
   const work = { storageName: 'main', repository: 'ab', backup: { ...backupOf('b', 1), id } };
+  const notice = { event: 'failed', cluster: 'east', message: 'm', at: '2025-01-01T00:00:00.000Z' };
   const drilled = {
     ...{ operation: 'drill-1', ok: true, percent: 10, files: 1, bytes: 1, fetchedBytes: 1 },
     ...{ tookMs: 1, expectedMs: 1, checked: false },
@@ -131,6 +132,9 @@ describe('the input of an activity', () => {
       ...{ plugin: { name: 'files', version: 1, data: null } },
     },
     planRestore: { request: { backup: 'latest', nodes: ['n1'], paths: ['*'], to: '/tmp' } },
+    clusterSettings: {},
+    noticeTargets: { notice },
+    sendNotice: { target: 'pager', notice },
     planDrill: { request: { percent: 10, node: 'n1', directory: '/tmp' } },
     drillPace: { storage: 'main', repository: 'ab' },
     recordDrill: { storage: 'main', repository: 'ab', backup: 'b', by: 'me', drill: drilled },

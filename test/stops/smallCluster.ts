@@ -141,6 +141,7 @@ export class SmallCluster {
       lock: { ttl: TTL, refresh: 10_000, heartbeat: 30_000 },
       attempts: 3,
       allowMissing: 0,
+      notifies: false,
     };
     // A process that is not this one: once it is stopped it does not live any more.
     const process = { pid: 2 ** 30, started: `${++this.#starts}`, host: hostname() };
@@ -150,6 +151,7 @@ export class SmallCluster {
       settings: () => settings,
       cleanUp: (input) =>
         clean(repository, { ...input, retention: {}, rewrite, directory, now: Date.now() }, ownThreadContext()),
+      notifications: [],
       drillDirectory: join(this.#directory, 'drill'),
       repository: async () => repository,
       liveness,
