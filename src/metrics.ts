@@ -8,9 +8,7 @@ const meter = () => Runtime.instance().metricMeter;
 
 /** Bytes that a node read from its disk (`read`), stored after compression (`stored`), or fetched to restore (`restored`). */
 export function countBytes(kind: 'read' | 'stored' | 'restored', node: string, bytes: number): void {
-  meter()
-    .createCounter('homarus_bytes', 'bytes', 'Bytes that nodes read, stored and restored')
-    .add(bytes, { kind, node });
+  meter().createCounter('homarus_bytes', '', 'Bytes that nodes read, stored and restored').add(bytes, { kind, node });
 }
 
 export interface StorageGauges {
@@ -23,13 +21,13 @@ export interface StorageGauges {
 }
 
 export function gaugeStorage(labels: { cluster: string; storage: string }, gauges: StorageGauges): void {
-  const set = (name: string, unit: string, description: string, value: number): void =>
-    meter().createGauge(name, 'float', unit, description).set(value, labels);
+  const set = (name: string, description: string, value: number): void =>
+    meter().createGauge(name, 'float', '', description).set(value, labels);
   const seconds = Math.floor((gauges.lastSuccess ?? 0) / 1000);
-  set('homarus_last_success_timestamp', 's', 'When the newest complete backup ended; 0 when there is none', seconds);
-  set('homarus_backups', '', 'Backups that are listed', gauges.backups);
-  set('homarus_last_backup_bytes', '', 'Bytes of all files of the newest backup', gauges.bytes);
-  set('homarus_last_backup_stored_bytes', '', 'Bytes that the newest backup added to the storage', gauges.stored);
+  set('homarus_last_success_timestamp_seconds', 'When the newest complete backup ended; 0 when there is none', seconds);
+  set('homarus_backups', 'Backups that are listed', gauges.backups);
+  set('homarus_last_backup_bytes', 'Bytes of all files of the newest backup', gauges.bytes);
+  set('homarus_last_backup_stored_bytes', 'Bytes that the newest backup added to the storage', gauges.stored);
 }
 
 export function gaugeSchedule(labels: { cluster: string; schedule: string }, missed: number, paused: boolean): void {
@@ -45,7 +43,7 @@ const EVERY = 5_000;
 export function sampleProcess(labels: Record<string, string>, stop: AbortSignal): void {
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
-  const lag = meter().createGauge('homarus_event_loop_lag', 'float', 's', 'The longest of the last 5 s');
+  const lag = meter().createGauge('homarus_event_loop_lag_seconds', 'float', '', 'The longest of the last 5 s');
   const requests = meter().createCounter('homarus_storage_requests', '', 'Requests to storages, each try counted');
   const told = { tries: 0, repeated: 0, failed: 0 };
   const timer = setInterval(() => {

@@ -2,9 +2,13 @@ import type { Group } from './command.ts';
 import { acceptRollback } from './commands/acceptRollback.ts';
 import { backup } from './commands/backup.ts';
 import { cleanup, deletion } from './commands/cleanup.ts';
+import { completion } from './commands/completion.ts';
 import { configCommands } from './commands/config.ts';
+import { diff } from './commands/diff.ts';
+import { doctor } from './commands/doctor.ts';
 import { drill } from './commands/drill.ts';
 import { extract } from './commands/extract.ts';
+import { find } from './commands/find.ts';
 import { keyCommands } from './commands/keys.ts';
 import { list, show } from './commands/list.ts';
 import { lock, unlock } from './commands/lock.ts';
@@ -23,15 +27,25 @@ import { verify } from './commands/verify.ts';
 
 /** All commands, in the order of the help. */
 export const commands: readonly Group[] = [
-  { heading: 'Try it:', commands: [demo, dev] },
+  { heading: 'Try it:', commands: [demo, dev, completion(() => commands)] },
   {
     heading: 'Operations:',
     commands: [backup, restore, drill, cleanup, deletion, verify, lock, unlock, follow, cancel],
   },
-  { heading: 'Backups:', commands: [list, show, ls, extract, pin, unpin] },
+  { heading: 'Backups:', commands: [list, show, ls, find, diff, extract, pin, unpin] },
   {
     heading: 'The cluster:',
-    commands: [init, repair, configCommands, status, scheduleCommands, keyCommands, tokenCommands, acceptRollback],
+    commands: [
+      init,
+      doctor,
+      repair,
+      configCommands,
+      status,
+      scheduleCommands,
+      keyCommands,
+      tokenCommands,
+      acceptRollback,
+    ],
   },
   { heading: 'Processes:', commands: [run, node, coordinator, api] },
 ];

@@ -24,7 +24,10 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
 }
 
 /** The names of ours that Temporal does not know. */
-async function missingSearchAttributes(connection: Connection, namespace: string): Promise<string[]> {
+export async function missingSearchAttributes(
+  connection: Pick<Connection, 'operatorService'>,
+  namespace: string,
+): Promise<string[]> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   const names = Object.values(searchAttributes).map(({ name }) => name);
   return names.filter((name) => !Object.hasOwn(customAttributes ?? {}, name));

@@ -120,6 +120,7 @@ export const errorTable = {
     'never',
     'The backup, or this node\'s disk, is not to be trusted: run "homarus verify --read-data".',
   ),
+  NotWell: row(503, 30, 'never', 'What is marked as FAIL says what to mend.'),
   NotTold: row(502, 29, 'activity', 'Correct the notification in the configuration, or mend what it calls.'),
   WorkerRestarted: row(503, 23, 'activity', 'The worker was restarted; the activity goes on by itself.'),
   OperationNotFound: row(404, 24, 'never', 'Temporal forgets operations after its retention; "homarus list" does not.'),

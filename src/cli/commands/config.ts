@@ -25,4 +25,19 @@ const show: Spec = {
   },
 };
 
-export const configCommands = { name: 'config', summary: 'Check or show the configuration', commands: [check, show] };
+const schema: Spec = {
+  usage: 'schema',
+  summary: 'Print the JSON schema of the configuration, for editors',
+  example: 'homarus config schema > homarus.schema.json',
+  async run() {
+    const { configJsonSchema } = await import('../../configJsonSchema.ts');
+    const document = configJsonSchema();
+    return { result: document, text: JSON.stringify(document, null, 2) };
+  },
+};
+
+export const configCommands = {
+  name: 'config',
+  summary: 'Check or show the configuration',
+  commands: [check, show, schema],
+};
