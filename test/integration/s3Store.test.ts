@@ -4,13 +4,16 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { S3Server } from '../../src/servers.ts';
 import { startS3 } from '../../src/servers.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import { openStore } from '../../src/storage/openStore.ts';
 import { describeStore, expectEndedMidway } from '../storage/objectStore.contract.ts';
+
+// A real server may cut a connection or lose its leader once; a fault of ours fails each time.
+jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
 const LONG = 120_000;
 let directory: string;
