@@ -1,13 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { afterAll, expect, jest } from '@jest/globals';
+import { afterAll, expect } from '@jest/globals';
 import { activities } from '../../src/plugins/etcd/activities.ts';
 import { EtcdCluster } from '../support/etcd.ts';
 import { etcdContext, StreamsInMemory } from '../support/etcdContext.ts';
 import { testNeeding } from '../support/needing.ts';
-
-// A real server may cut a connection or lose its leader once; a fault of ours fails each time.
-jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
 /** The plugin on the etcd of the system, which is an older one: 3.4 in Debian 12. */
 

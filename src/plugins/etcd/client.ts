@@ -126,7 +126,8 @@ export class EtcdClient {
       }
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw this.#ours(error);
+      // Of a call etcd3 tells the kind of an error itself, of a stream it does not.
+      throw this.#ours(etcd3.castGrpcError(error as Error));
     } finally {
       clearTimeout(timer);
       this.#signal.removeEventListener('abort', stop);
@@ -238,7 +239,8 @@ function fromEnvironment(name: string): string {
   throw new HomarusError('ConfigInvalid', `the password for etcd is missing: set ${name} in the environment`);
 }
 
-/** A policy of cockatiel's that does nothing. */
+/** A policy of cockatiel's that does nothing. What a call throws is a rejection there, and etcd3 relies on that. */
 const noRetry = {
-  execute: (call: (context: { signal: AbortSignal }) => unknown) => call({ signal: new AbortController().signal }),
+  execute: async (call: (context: { signal: AbortSignal }) => unknown) =>
+    call({ signal: new AbortController().signal }),
 } as unknown as NonNullable<NonNullable<etcd3.IOptions['faultHandling']>['global']>;
