@@ -132,7 +132,13 @@ export class S3Store implements ObjectStore {
         options,
         async ({ signal }) => {
           const command = new PutObjectCommand({ ...this.#at(key), Body: body, ...condition, ...this.#kept() });
-          await this.#client.send(command, { abortSignal: signal });
+          try {
+            await this.#client.send(command, { abortSignal: signal });
+          } catch (error) {
+            // A server may refuse before it has the whole body, and cut the connection: then its answer can be lost.
+            if (condition.IfNoneMatch && isCut(error) && (await this.#isThere(key, signal))) return 'exists' as const;
+            throw error;
+          }
           return 'created' as const;
         },
         body.length,
@@ -207,7 +213,14 @@ export class S3Store implements ObjectStore {
     await this.#client.send(new AbortMultipartUploadCommand(upload)).catch(() => undefined);
   }
 
-  async #existsOn(write: () => Promise<'created'>): Promise<'created' | 'exists'> {
+  async #isThere(key: string, abortSignal: AbortSignal): Promise<boolean> {
+    return this.#client.send(new HeadObjectCommand(this.#at(key)), { abortSignal }).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #existsOn(write: () => Promise<'created' | 'exists'>): Promise<'created' | 'exists'> {
     try {
       return await write();
     } catch (error) {
@@ -409,6 +422,11 @@ const isMissing = (error: unknown): boolean =>
   nameOf(error) === 'NoSuchKey' ||
   nameOf(error) === 'NotFound' ||
   (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket');
+
+/** The connection went away while the request was sent. */
+const isCut = (error: unknown): boolean =>
+  statusOf(error) === undefined &&
+  /ECONNRESET|EPIPE|socket hang up/.test(`${(error as NodeJS.ErrnoException).code} ${(error as Error).message}`);
 
 /** No answer at all is transient: resets, refused connections, names that do not resolve. */
 function isTransient(error: unknown): boolean {

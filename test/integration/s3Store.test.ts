@@ -4,16 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { S3Server } from '../../src/servers.ts';
 import { startS3 } from '../../src/servers.ts';
 import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import { openStore } from '../../src/storage/openStore.ts';
 import { describeStore, expectEndedMidway } from '../storage/objectStore.contract.ts';
-
-// A real server may cut a connection or lose its leader once; a fault of ours fails each time.
-jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
 const LONG = 120_000;
 let directory: string;
@@ -151,6 +148,33 @@ describe('a request', () => {
       expect(faulty.asked()).toBe(times);
       await store.close();
       faulty.close();
+    },
+    LONG,
+  );
+
+  test.each([
+    ['exists', 200, 'exists'],
+    ['does not exist', 404, 'StoreUnreachable'],
+  ])(
+    'to create what %s, which is cut off before its answer comes, is settled by a look',
+    async (_, head, outcome) => {
+      const cutting = createServer((request, response) => {
+        if (request.method === 'HEAD') response.writeHead(head).end();
+        else request.once('data', () => request.destroy());
+      });
+      await new Promise<void>((resolve) => cutting.listen(0, '127.0.0.1', resolve));
+      const store = await opened('x', {
+        endpoint: `http://127.0.0.1:${(cutting.address() as AddressInfo).port}`,
+        timeouts: { retryFor: 500, stall: 5_000, connect: 1_000 },
+      });
+      const answer = store.create('a', Buffer.alloc(1_000_000)).catch((error: { code: string }) => error.code);
+      try {
+        expect(await answer).toBe(outcome);
+      } finally {
+        await store.close();
+        cutting.closeAllConnections();
+        cutting.close();
+      }
     },
     LONG,
   );
