@@ -21,6 +21,8 @@ import { checkKey } from './objectStore.ts';
 import type { S3Settings } from './openStore.ts';
 import { PiecewiseHandler } from './pieces.ts';
 import { withRetries } from './retry.ts';
+import { isCut, isMissing, isTransient, nameOf, statusOf, told } from './s3Errors.ts';
+import { gathered, slices } from './s3Parts.ts';
 
 export interface S3Options {
   bucket: string;
@@ -40,30 +42,10 @@ export interface S3Options {
   mayWrite?: (() => void) | undefined;
 }
 
-/** Bytes; also the size from which a body is uploaded in parts: a pack goes in one request. S3's least is 5 MiB. */
-const PART_BYTES = 48 * 1024 * 1024;
 /** A request that sends a body is not heard of before its end: it may be as slow as this, bytes per second. */
 const SLOWEST = 128 * 1024;
 const PARTS_AT_ONCE = 3;
 const KEYS_PER_REMOVAL = 1000;
-/** Answers of a request that a repetition can help. */
-const transientStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
-const transientNames = new Set([
-  'SlowDown',
-  'RequestTimeout',
-  'RequestTimeTooSkewed',
-  'ConditionalRequestConflict',
-  'TimeoutError',
-]);
-const fatalNames = new Set(['CredentialsProviderError', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'NoSuchBucket']);
-
-interface S3Failure {
-  name?: string;
-  message?: string;
-  code?: string;
-  $metadata?: { httpStatusCode?: number };
-}
-
 /** A prefix of a bucket as a store. */
 export class S3Store implements ObjectStore {
   readonly #options: S3Options;
@@ -394,66 +376,7 @@ export class S3Store implements ObjectStore {
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw this.#told(verb, key, error);
+      throw told(error, verb, key, this.description);
     }
   }
-
-  /** Conditions and missing objects are answers: whoever asked looks at them as they are. */
-  #told(verb: string, key: string, error: unknown): unknown {
-    if (error instanceof HomarusError) return error;
-    const status = statusOf(error);
-    const name = nameOf(error);
-    if ((name !== 'NoSuchBucket' && (isMissing(error) || name === 'NoSuchUpload')) || status === 412 || status === 416)
-      return error;
-    const { message } = error as S3Failure;
-    const what = [name, message].filter((text) => text !== undefined && text !== '').join(' ');
-    const text = `storage ${this.description}: ${verb} ${key} failed: ${what}`;
-    if (status === 401 || status === 403 || fatalNames.has(name)) {
-      return new HomarusError('StoreForbidden', text.replace(' failed: ', ' was refused: '), { cause: error });
-    }
-    if (name === 'XMinioStorageFull' || status === 507) return new HomarusError('StoreFull', text, { cause: error });
-    return new HomarusError('StoreUnreachable', text, { cause: error });
-  }
-}
-
-const statusOf = (error: unknown): number | undefined => (error as S3Failure).$metadata?.httpStatusCode;
-const nameOf = (error: unknown): string => (error as S3Failure).name ?? '';
-const isMissing = (error: unknown): boolean =>
-  nameOf(error) === 'NoSuchKey' ||
-  nameOf(error) === 'NotFound' ||
-  (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket');
-
-/** The connection went away while the request was sent. */
-const isCut = (error: unknown): boolean =>
-  statusOf(error) === undefined &&
-  /ECONNRESET|EPIPE|socket hang up/.test(`${(error as NodeJS.ErrnoException).code} ${(error as Error).message}`);
-
-/** No answer at all is transient: resets, refused connections, names that do not resolve. */
-function isTransient(error: unknown): boolean {
-  if (fatalNames.has(nameOf(error)) || error instanceof TypeError || error instanceof HomarusError) return false;
-  const status = statusOf(error);
-  return status === undefined || transientStatus.has(status) || transientNames.has(nameOf(error));
-}
-
-async function* slices(body: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < body.length; at += PART_BYTES) yield body.subarray(at, at + PART_BYTES);
-}
-
-/** A stream in pieces of one part's size. */
-async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let held: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of body) {
-    for (let at = 0; at < piece.length; ) {
-      const taken = piece.subarray(at, at + PART_BYTES - bytes);
-      held.push(taken);
-      bytes += taken.length;
-      at += taken.length;
-      if (bytes < PART_BYTES) continue;
-      yield Buffer.concat(held);
-      held = [];
-      bytes = 0;
-    }
-  }
-  if (bytes > 0) yield Buffer.concat(held);
 }
