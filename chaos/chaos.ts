@@ -5,7 +5,7 @@ import type { StackProcess } from '../src/cli/devStack.ts';
 import { changeSampleTree } from '../src/cli/sampleTree.ts';
 import { type Operations, operationId, startOperation } from '../src/client/operations.ts';
 import type { OperationStatus } from '../src/client/progress.ts';
-import type { BackupResult, VerifyResult } from '../src/domain/operations.ts';
+import type { BackupResult, VerifyResult } from '../src/domain/results.ts';
 import { namesIn } from '../src/node/workDirectory.ts';
 import type { TestCluster } from '../test/support/cluster.ts';
 import { faultyCluster, give, wipe } from '../test/support/faults.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isTimeZone } from './domain/calendar.ts';
 import { cronFault } from './domain/cron.ts';
-import type { ReadData } from './domain/operations.ts';
+import type { ReadData } from './domain/requests.ts';
 import type { ScheduleDefinition } from './domain/schedules.ts';
 import { parseShare, parseSize } from './domain/size.ts';
 import { fields } from './plugins/fields.ts';

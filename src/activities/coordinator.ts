@@ -5,24 +5,18 @@ import type { Notice } from '../domain/notices.ts';
 import { wants } from '../domain/notices.ts';
 import type {
   AttemptId,
-  BackupResult,
-  CleanupRequest,
-  CleanupResult,
   ClusterSettings,
   DrillPace,
   DrillPlan,
-  DrillRecord,
-  DrillRequest,
   PlanReceipt,
   RestorePlan,
-  RestoreRequest,
   SnapshotReceipt,
   StagedList,
   StorageGrant,
   VerifyPlan,
-  VerifyRequest,
-  VerifyResult,
 } from '../domain/operations.ts';
+import type { CleanupRequest, DrillRequest, RestoreRequest, VerifyRequest } from '../domain/requests.ts';
+import type { BackupResult, CleanupResult, DrillRecord, VerifyResult } from '../domain/results.ts';
 import { compileSelection } from '../node/select.ts';
 import type { BackupCommit } from '../storage/commitBackup.ts';
 import { commitBackup } from '../storage/commitBackup.ts';

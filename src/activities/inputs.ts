@@ -1,4 +1,4 @@
-import { backupEntry, backupName, documentId, drillRecord, indexRef, name } from '../domain/documentShapes.ts';
+import { backupEntry, backupName, documentId, drillRecord, indexRef, name, totals } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { noticeEvents } from '../domain/notices.ts';
 import type { Shape } from '../domain/shape.ts';
@@ -37,7 +37,6 @@ const storageGrant = record({ attempt, storage: name, repository: text, epoch: c
 const nodeGrant = record({ attempt, node: name, grant: count, host: text, incarnation: text, ttl: count });
 const stagedList = record({ key, segments: count, records: count, hash });
 const staged = record({ key, length: count, hash });
-const totals = record({ entries: count, files: count, bytes: count });
 const snapshot = record({ node: name, chunks: stagedList, snapshot: staged, totals, skipped: count, vanished: count });
 const uploaded = { entries: stagedList, packs: staged, bytes: count, stored: count };
 const upload = record({ node: name, ...uploaded });

@@ -5,13 +5,13 @@ import type {
   DrillSample,
   NodeGrant,
   PacksReceipt,
-  RestoreForecast,
   RestoreReceipt,
   SnapshotReceipt,
   StagedList,
   StorageGrant,
   UploadReceipt,
 } from '../domain/operations.ts';
+import type { RestoreForecast } from '../domain/results.ts';
 import type { NodeLease } from '../node/lease.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import { atTheDoor } from './inputs.ts';

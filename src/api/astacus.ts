@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { lockState, newestFirst, showBackup } from '../client/reading.ts';
 import type { Listing } from '../client/sharedReading.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
-import type { CleanupRequest, RestorePair, RestoreRequest } from '../domain/operations.ts';
+import type { CleanupRequest, RestorePair, RestoreRequest } from '../domain/requests.ts';
 import { verdicts } from '../storage/cleanUp.ts';
 import { AstacusError, astacusErrorOf, invalid, unsupported } from './astacusErrors.ts';
 import { listedForAstacus } from './astacusList.ts';

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isSpan, isTimeZone } from '../domain/calendar.ts';
 import { parseDuration } from '../domain/duration.ts';
-import type { ReadData, RestorePair } from '../domain/operations.ts';
+import type { ReadData, RestorePair } from '../domain/requests.ts';
 import { UNLIMITED } from '../domain/retention.ts';
 import { parseShare, parseSize } from '../domain/size.ts';
 

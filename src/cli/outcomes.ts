@@ -6,7 +6,7 @@ import type {
   RestorePreview,
   RestoreResult,
   VerifyResult,
-} from '../domain/operations.ts';
+} from '../domain/results.ts';
 import { formatBytes, formatDuration } from '../domain/text.ts';
 import { describePreview, wordsOf } from './previewText.ts';
 import { counted } from './terminal.ts';

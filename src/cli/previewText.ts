@@ -1,4 +1,5 @@
-import type { RestoreForecast, RestorePair, RestorePreview } from '../domain/operations.ts';
+import type { RestorePair } from '../domain/requests.ts';
+import type { RestoreForecast, RestorePreview } from '../domain/results.ts';
 import { formatBytes, formatDuration } from '../domain/text.ts';
 import { counted, table } from './terminal.ts';
 

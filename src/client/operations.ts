@@ -6,19 +6,21 @@ import type { OperationKind } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type {
   BackupRequest,
-  BackupResult,
   CleanupRequest,
-  CleanupResult,
   DrillRequest,
-  DrillResult,
   LockRequest,
-  RestorePreview,
   RestoreRequest,
+  VerifyRequest,
+} from '../domain/requests.ts';
+import type {
+  BackupResult,
+  CleanupResult,
+  DrillResult,
+  RestorePreview,
   RestoreResult,
   Skipped,
-  VerifyRequest,
   VerifyResult,
-} from '../domain/operations.ts';
+} from '../domain/results.ts';
 import { operationFailure } from './failures.ts';
 import { attributesOf, withAttributes } from './searchAttributes.ts';
 

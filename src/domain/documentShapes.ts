@@ -31,7 +31,7 @@ const tree = either(
   record({ pageList: record(chunkAt), pageCount: count }),
   record({ pages: list(record({ ...chunkAt, first: text })) }),
 );
-const totals = record({ entries: count, files: count, bytes: count });
+export const totals = record({ entries: count, files: count, bytes: count });
 
 const holder = record({ operation: text, run: text, kind: text, by: text, since: text, ttl: count });
 

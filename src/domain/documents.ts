@@ -1,4 +1,4 @@
-import type { DrillRecord } from './operations.ts';
+import type { DrillRecord } from './results.ts';
 
 /** The documents of a repository, as docs/format.md section 5 describes them. Hashes are 64 hex digits, times ISO 8601. */
 

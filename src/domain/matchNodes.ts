@@ -1,6 +1,6 @@
 import type { NodeInfo } from './cluster.ts';
 import { HomarusError } from './errors.ts';
-import type { RestorePair } from './operations.ts';
+import type { RestorePair } from './requests.ts';
 
 export interface MatchOptions {
   /** Only these nodes of the cluster take anything. */

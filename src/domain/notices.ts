@@ -1,5 +1,5 @@
 import type { OperationKind } from './documents.ts';
-import type { OperationEnd } from './operations.ts';
+import type { OperationEnd } from './results.ts';
 
 /** What people are told when they do not look: docs/monitoring/README.md. */
 

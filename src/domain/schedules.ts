@@ -1,4 +1,4 @@
-import type { BackupRequest, CleanupRequest, DrillRequest, OperationRequest, VerifyRequest } from './operations.ts';
+import type { BackupRequest, CleanupRequest, DrillRequest, OperationRequest, VerifyRequest } from './requests.ts';
 import { formatDuration } from './text.ts';
 
 /** Operations that run by themselves, as the configuration has them. */

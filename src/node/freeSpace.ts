@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
-import type { SpaceForecast } from '../domain/operations.ts';
+import type { SpaceForecast } from '../domain/results.ts';
 
 /** What will be written to the file system of `path`, in bytes, and what will be given free there before. */
 export interface SpaceNeed {

@@ -1,5 +1,5 @@
 import type { RootDocument } from '../domain/documents.ts';
-import type { RestoreForecast } from '../domain/operations.ts';
+import type { RestoreForecast } from '../domain/results.ts';
 import type { Repository } from '../storage/repository.ts';
 import { freeBytes, spaceOf } from './freeSpace.ts';
 import type { JobContext } from './job.ts';

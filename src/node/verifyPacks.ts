@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { keys } from '../domain/documents.ts';
 import { type HomarusError, isLoss } from '../domain/errors.ts';
-import type { Damage, PackShare, PacksReceipt, ReadData } from '../domain/operations.ts';
+import type { PackShare, PacksReceipt } from '../domain/operations.ts';
+import type { ReadData } from '../domain/requests.ts';
+import type { Damage } from '../domain/results.ts';
 import { damaged } from '../storage/block.ts';
 import { readRange } from '../storage/footer.ts';
 import { blake3 } from '../storage/hash.ts';

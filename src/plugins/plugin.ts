@@ -1,5 +1,5 @@
 import type { BackupEntry } from '../domain/documents.ts';
-import type { RestorePair } from '../domain/operations.ts';
+import type { RestorePair } from '../domain/requests.ts';
 
 /**
  * The contract of a plugin's order of things; docs/plugins.md teaches it. Workflow-safe: a flow does no I/O, it calls the

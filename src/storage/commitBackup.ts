@@ -1,13 +1,8 @@
 import { manifestNode, packRefs, streamChunks } from '../domain/documentShapes.ts';
 import type { BackupEntry, ChunkAt, IndexRef, Manifest, ManifestNode, Totals } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
-import type {
-  BackupResult,
-  SnapshotReceipt,
-  StorageGrant,
-  StreamReceipt,
-  UploadReceipt,
-} from '../domain/operations.ts';
+import type { SnapshotReceipt, StorageGrant, StreamReceipt, UploadReceipt } from '../domain/operations.ts';
+import type { BackupResult } from '../domain/results.ts';
 import { backupName, writeManifest } from './backups.ts';
 import type { PackRef } from './chunkIndex.ts';
 import { ENTRY_BYTES, writeIndex } from './chunkIndex.ts';

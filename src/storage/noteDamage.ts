@@ -1,7 +1,8 @@
 import { reportLine } from '../domain/documentShapes.ts';
 import type { DamagedObject, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
-import type { Damage, StagedList, StorageGrant } from '../domain/operations.ts';
+import type { StagedList, StorageGrant } from '../domain/operations.ts';
+import type { Damage } from '../domain/results.ts';
 import { readManifest } from './backups.ts';
 import { readRange } from './footer.ts';
 import { lockLost, released } from './lock.ts';

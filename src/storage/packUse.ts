@@ -1,5 +1,5 @@
 import type { SpaceUse } from '../domain/documents.ts';
-import type { RewriteLimits } from '../domain/operations.ts';
+import type { RewriteLimits } from '../domain/requests.ts';
 import { ENTRY_BYTES } from './chunkIndex.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { PackRef } from './pack.ts';

@@ -1,14 +1,8 @@
 import type { BackupEntry, ManifestNode, RootDocument } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { matchNodes } from '../domain/matchNodes.ts';
-import type {
-  ClusterSettings,
-  DrillPlan,
-  DrillRequest,
-  RestorePair,
-  RestorePlan,
-  RestoreRequest,
-} from '../domain/operations.ts';
+import type { ClusterSettings, DrillPlan, RestorePlan } from '../domain/operations.ts';
+import type { DrillRequest, RestorePair, RestoreRequest } from '../domain/requests.ts';
 import { named, readManifest } from './backups.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';

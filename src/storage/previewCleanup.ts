@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RootDocument } from '../domain/documents.ts';
 import { isLoss } from '../domain/errors.ts';
-import type { RewriteLimits } from '../domain/operations.ts';
+import type { RewriteLimits } from '../domain/requests.ts';
 import { isWorthALook } from './cleanUp.ts';
 import type { PackRef } from './pack.ts';
 import type { PackUse } from './packUse.ts';

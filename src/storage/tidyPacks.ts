@@ -1,5 +1,5 @@
 import type { BackupEntry, IndexRef, RootDocument, SpaceUse } from '../domain/documents.ts';
-import type { RewriteLimits } from '../domain/operations.ts';
+import type { RewriteLimits } from '../domain/requests.ts';
 import type { LeftOut } from './garbage.ts';
 import { indexesWithout } from './indexes.ts';
 import { openUnion } from './indexUnion.ts';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { BackupEntry, Manifest, ManifestRoot, RootDocument, TreePage } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { hasCode, isLoss } from '../domain/errors.ts';
-import type { BackupState, Damage, Loss } from '../domain/operations.ts';
+import type { BackupState, Damage, Loss } from '../domain/results.ts';
 import { printPath } from '../domain/text.ts';
 import type { Reference } from './backupReferences.ts';
 import { encodeReference, Owners, REFERENCE_BYTES, referenceGroups } from './backupReferences.ts';

@@ -2,7 +2,7 @@ import { leaseShape } from '../domain/documentShapes.ts';
 import type { LeaseDocument, RootDocument } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
 import { HomarusError, isLoss } from '../domain/errors.ts';
-import type { Damage } from '../domain/operations.ts';
+import type { Damage } from '../domain/results.ts';
 import type { BlockPlace } from './block.ts';
 import { damaged, openObject } from './block.ts';
 import { ChunkIndex, ENTRY_BYTES } from './chunkIndex.ts';

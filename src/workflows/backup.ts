@@ -1,16 +1,9 @@
 import { log } from '@temporalio/workflow';
 import { nodesWithout } from '../domain/cluster.ts';
 import { padded } from '../domain/documents.ts';
-import type {
-  BackupRequest,
-  BackupResult,
-  PlanReceipt,
-  Skipped,
-  SnapshotReceipt,
-  StorageGrant,
-  StreamReceipt,
-  UploadReceipt,
-} from '../domain/operations.ts';
+import type { PlanReceipt, SnapshotReceipt, StorageGrant, StreamReceipt, UploadReceipt } from '../domain/operations.ts';
+import type { BackupRequest } from '../domain/requests.ts';
+import type { BackupResult, Skipped } from '../domain/results.ts';
 import { flowNamed } from '../plugins/flows.ts';
 import type { BackupSteps } from '../plugins/plugin.ts';
 import { coordinatorWork, nodeWork } from './activityProxies.ts';

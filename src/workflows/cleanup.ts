@@ -1,5 +1,7 @@
 import { uuid4 } from '@temporalio/workflow';
-import type { CleanupRequest, CleanupResult, Skipped, StorageGrant } from '../domain/operations.ts';
+import type { StorageGrant } from '../domain/operations.ts';
+import type { CleanupRequest } from '../domain/requests.ts';
+import type { CleanupResult, Skipped } from '../domain/results.ts';
 import { coordinatorWork } from './activityProxies.ts';
 import { Operation } from './operation.ts';
 

@@ -1,5 +1,6 @@
 import { metricMeter } from '@temporalio/workflow';
-import type { OperationEnd, Phase } from '../domain/operations.ts';
+import type { Phase } from '../domain/operations.ts';
+import type { OperationEnd } from '../domain/results.ts';
 
 /** What workflows count; nothing while they replay. Times in seconds, by the clock of the workflow. */
 

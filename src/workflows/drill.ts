@@ -1,14 +1,8 @@
 import { isCancellation, log, workflowInfo } from '@temporalio/workflow';
 import { drillDirectory, expectedRestore } from '../domain/drill.ts';
-import type {
-  DrillPlan,
-  DrillReceipt,
-  DrillRecord,
-  DrillRequest,
-  DrillResult,
-  RestoreRequest,
-  Skipped,
-} from '../domain/operations.ts';
+import type { DrillPlan, DrillReceipt } from '../domain/operations.ts';
+import type { DrillRequest, RestoreRequest } from '../domain/requests.ts';
+import type { DrillRecord, DrillResult, Skipped } from '../domain/results.ts';
 import { coordinatorSteps, nodeWork } from './activityProxies.ts';
 import type { Locked } from './clusterLock.ts';
 import { codeOf, messageOf, unwrap } from './failures.ts';

@@ -1,5 +1,6 @@
 import { condition, defineSignal, setHandler } from '@temporalio/workflow';
-import type { LockRequest, Skipped } from '../domain/operations.ts';
+import type { LockRequest } from '../domain/requests.ts';
+import type { Skipped } from '../domain/results.ts';
 import { Operation } from './operation.ts';
 
 export const unlockSignal = defineSignal('unlock');

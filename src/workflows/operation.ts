@@ -16,15 +16,9 @@ import {
 import type { OperationKind } from '../domain/documents.ts';
 import { errorTable } from '../domain/errors.ts';
 import { isTold } from '../domain/notices.ts';
-import type {
-  AttemptId,
-  ClusterSettings,
-  OperationEnd,
-  OperationProgress,
-  OperationRequest,
-  Phase,
-  Skipped,
-} from '../domain/operations.ts';
+import type { AttemptId, ClusterSettings, OperationProgress, Phase } from '../domain/operations.ts';
+import type { OperationRequest } from '../domain/requests.ts';
+import type { OperationEnd, Skipped } from '../domain/results.ts';
 import { searchAttributes } from '../domain/searchAttributes.ts';
 import type { Locked, LockPlan } from './clusterLock.ts';
 import { withClusterLock } from './clusterLock.ts';

@@ -1,6 +1,8 @@
 import { ActivityFailure, TemporalFailure, TimeoutFailure, workflowInfo } from '@temporalio/workflow';
 import { HomarusError } from '../domain/errors.ts';
-import type { RestoreForecast, RestorePlan, RestorePreview, RestoreRequest, Skipped } from '../domain/operations.ts';
+import type { RestorePlan } from '../domain/operations.ts';
+import type { RestoreRequest } from '../domain/requests.ts';
+import type { RestoreForecast, RestorePreview, Skipped } from '../domain/results.ts';
 import type { Flow } from '../plugins/plugin.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
 import { failure, messageOf } from './failures.ts';

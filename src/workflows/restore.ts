@@ -1,5 +1,7 @@
 import type { RestoreWork } from '../activities/node.ts';
-import type { RestorePlan, RestoreRequest, RestoreResult, Skipped } from '../domain/operations.ts';
+import type { RestorePlan } from '../domain/operations.ts';
+import type { RestoreRequest } from '../domain/requests.ts';
+import type { RestoreResult, Skipped } from '../domain/results.ts';
 import { files } from '../plugins/files/flow.ts';
 import { flows } from '../plugins/flows.ts';
 import type { CheckSteps, Flow, RestoreSteps } from '../plugins/plugin.ts';

@@ -1,7 +1,8 @@
 import { log, ParentClosePolicy, startChild, workflowInfo } from '@temporalio/workflow';
 import { errorTable } from '../domain/errors.ts';
 import type { Notice } from '../domain/notices.ts';
-import type { ClusterSettings, OperationEnd } from '../domain/operations.ts';
+import type { ClusterSettings } from '../domain/operations.ts';
+import type { OperationEnd } from '../domain/results.ts';
 import { coordinatorSteps } from './activityProxies.ts';
 import { codeOf, messageOf, unwrap } from './failures.ts';
 import { notify } from './notify.ts';

@@ -1,13 +1,7 @@
 import { ActivityFailure, isCancellation, log, TimeoutFailure, uuid4, workflowInfo } from '@temporalio/workflow';
-import type {
-  PackShare,
-  PacksReceipt,
-  Skipped,
-  StagedList,
-  VerifyPlan,
-  VerifyRequest,
-  VerifyResult,
-} from '../domain/operations.ts';
+import type { PackShare, PacksReceipt, StagedList, VerifyPlan } from '../domain/operations.ts';
+import type { VerifyRequest } from '../domain/requests.ts';
+import type { Skipped, VerifyResult } from '../domain/results.ts';
 import { coordinatorSteps, coordinatorWork, onlyReading } from './activityProxies.ts';
 import { codeOf, failure, messageOf } from './failures.ts';
 import { Operation } from './operation.ts';

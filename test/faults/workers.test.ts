@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { differences, fingerprint } from '../../src/cli/sampleTree.ts';
-import type { BackupResult, RestoreResult } from '../../src/domain/operations.ts';
+import type { BackupResult, RestoreResult } from '../../src/domain/results.ts';
 import { UploadJournal } from '../../src/node/uploadJournal.ts';
 import type { TestCluster } from '../support/cluster.ts';
 import { faultyCluster, gets, give, listed, PATIENCE, puts, stored, wipe } from '../support/faults.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import type { RootKeys } from '../../src/domain/documents.ts';
-import type { CleanupResult } from '../../src/domain/operations.ts';
+import type { CleanupResult } from '../../src/domain/results.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import type { Secret } from '../../src/storage/secret.ts';
 import { watchedFileCalls } from '../stops/fileCalls.ts';

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Manifest } from '../../src/domain/documents.ts';
-import type { BackupResult } from '../../src/domain/operations.ts';
+import type { BackupResult } from '../../src/domain/results.ts';
 import { TestCluster } from '../support/cluster.ts';
 
 /** Databases that go on writing: each node has a writer that appends numbered records to its files while backups run. */

@@ -1,13 +1,8 @@
 import type { Committed } from '../../src/activities/control.ts';
 import { padded } from '../../src/domain/documents.ts';
 import { hasCode } from '../../src/domain/errors.ts';
-import type {
-  AttemptId,
-  CleanupRequest,
-  NodeGrant,
-  SnapshotReceipt,
-  UploadReceipt,
-} from '../../src/domain/operations.ts';
+import type { AttemptId, NodeGrant, SnapshotReceipt, UploadReceipt } from '../../src/domain/operations.ts';
+import type { CleanupRequest } from '../../src/domain/requests.ts';
 import { rotateDataKey } from '../../src/storage/keyChanges.ts';
 import { repair } from '../../src/storage/repair.ts';
 import type { Repository } from '../../src/storage/repository.ts';

@@ -1,6 +1,6 @@
 import type { BackupEntry, Holder, IndexRef, Manifest, ManifestNode } from '../../src/domain/documents.ts';
 import { keys } from '../../src/domain/documents.ts';
-import type { CleanupResult } from '../../src/domain/operations.ts';
+import type { CleanupResult } from '../../src/domain/results.ts';
 import { readManifest, writeManifest } from '../../src/storage/backups.ts';
 import { ChunkIndex, writeIndex } from '../../src/storage/chunkIndex.ts';
 import { ChunkReader } from '../../src/storage/chunkReader.ts';

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type {
   AttemptId,
-  BackupResult,
-  CleanupRequest,
   SnapshotReceipt,
   StorageGrant,
   StreamReceipt,
   UploadReceipt,
 } from '../../src/domain/operations.ts';
+import type { CleanupRequest } from '../../src/domain/requests.ts';
+import type { BackupResult } from '../../src/domain/results.ts';
 import { finish } from '../../src/node/finish.ts';
 import type { JobContext } from '../../src/node/job.ts';
 import { restoreNode } from '../../src/node/restoreNode.ts';

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { reportLine } from '../../src/domain/documentShapes.ts';
-import type { ReadData, VerifyResult } from '../../src/domain/operations.ts';
+import type { ReadData } from '../../src/domain/requests.ts';
+import type { VerifyResult } from '../../src/domain/results.ts';
 import type { JobContext } from '../../src/node/job.ts';
 import { verifyPacks } from '../../src/node/verifyPacks.ts';
 import { acquireLock, releaseLock } from '../../src/storage/lock.ts';

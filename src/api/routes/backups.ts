@@ -3,7 +3,7 @@ import { findBackup, showBackup } from '../../client/reading.ts';
 import type { Listing } from '../../client/sharedReading.ts';
 import { nodesWithout } from '../../domain/cluster.ts';
 import { HomarusError } from '../../domain/errors.ts';
-import type { BackupRequest } from '../../domain/operations.ts';
+import type { BackupRequest } from '../../domain/requests.ts';
 import { verdicts } from '../../storage/cleanUp.ts';
 import { pin, unpin } from '../../storage/marks.ts';
 import type { ApiDeps } from '../deps.ts';

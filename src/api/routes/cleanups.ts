@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { CleanupRequest } from '../../domain/operations.ts';
+import type { CleanupRequest } from '../../domain/requests.ts';
 import type { RetentionPolicy } from '../../domain/retention.ts';
 import { verdicts } from '../../storage/cleanUp.ts';
 import type { ApiDeps } from '../deps.ts';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import type { LockRequest, VerifyRequest } from '../../domain/operations.ts';
+import type { LockRequest, VerifyRequest } from '../../domain/requests.ts';
 import type { ApiDeps } from '../deps.ts';
 import type { Events } from '../events.ts';
 import { mayMeet } from '../problems.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { findBackup } from '../../client/reading.ts';
 import { HomarusError } from '../../domain/errors.ts';
-import type { RestoreRequest } from '../../domain/operations.ts';
+import type { RestoreRequest } from '../../domain/requests.ts';
 import type { ApiDeps } from '../deps.ts';
 import { mayMeet } from '../problems.ts';
 import type { Route } from '../route.ts';

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { nodesWithout } from '../../domain/cluster.ts';
-import type { BackupRequest } from '../../domain/operations.ts';
+import type { BackupRequest } from '../../domain/requests.ts';
 import type { Spec } from '../command.ts';
 import { operate } from '../operate.ts';
 import { collect, count, storageOption, waitOptions } from '../options.ts';

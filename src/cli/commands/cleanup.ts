@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { findBackup, type Reading } from '../../client/reading.ts';
 import { periods } from '../../domain/calendar.ts';
 import { HomarusError } from '../../domain/errors.ts';
-import type { CleanupRequest } from '../../domain/operations.ts';
+import type { CleanupRequest } from '../../domain/requests.ts';
 import type { RetentionPolicy, Verdict } from '../../domain/retention.ts';
 import { policyFields } from '../../domain/retention.ts';
 import { formatBytes } from '../../domain/text.ts';

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { findBackup } from '../../client/reading.ts';
-import type { DrillRequest } from '../../domain/operations.ts';
+import type { DrillRequest } from '../../domain/requests.ts';
 import type { Spec } from '../command.ts';
 import { operate } from '../operate.ts';
 import { percent, storageOption, waitOptions } from '../options.ts';

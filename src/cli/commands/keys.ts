@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Reading } from '../../client/reading.ts';
 import type { RootKeys } from '../../domain/documents.ts';
 import { HomarusError } from '../../domain/errors.ts';
-import type { CleanupRequest } from '../../domain/operations.ts';
+import type { CleanupRequest } from '../../domain/requests.ts';
 import type { ListedSlot } from '../../storage/keyChanges.ts';
 import { addSlot, listSlots, removeSlot, rotateDataKey } from '../../storage/keyChanges.ts';
 import { readSecret } from '../../storage/secret.ts';

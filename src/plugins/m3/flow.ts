@@ -1,4 +1,4 @@
-import type { RestorePair } from '../../domain/operations.ts';
+import type { RestorePair } from '../../domain/requests.ts';
 import { told } from '../etcd/flow.ts';
 import type { KeysRestored } from '../etcd/restoreKeys.ts';
 import { defineFlow, onCoordinator, onEveryNode } from '../plugin.ts';
