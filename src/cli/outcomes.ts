@@ -7,13 +7,14 @@ import type {
   RestoreResult,
   VerifyResult,
 } from '../domain/results.ts';
+import { whySkipped } from '../domain/results.ts';
 import { formatBytes, formatDuration } from '../domain/text.ts';
 import { describePreview, wordsOf } from './previewText.ts';
 import { counted } from './terminal.ts';
 
 /** What people read of an operation that succeeded. */
 export function describeOutcome({ id, kind, result }: OperationStatus): string {
-  const { skipped } = (result ?? {}) as { skipped?: string };
+  const skipped = whySkipped(result);
   if (skipped !== undefined) return `${id} was skipped: ${skipped}`;
   switch (kind) {
     case 'backup':

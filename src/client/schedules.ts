@@ -3,6 +3,7 @@ import type { Client, ScheduleDescription, ScheduleHandle, ScheduleOptions } fro
 import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } from '@temporalio/client';
 import { coordinatorQueue } from '../domain/cluster.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
+import { whySkipped } from '../domain/results.ts';
 import type { ScheduleDefinition } from '../domain/schedules.ts';
 import { bySchedule, describeTimes, scheduledIds, scheduleId } from '../domain/schedules.ts';
 import type { OperationState } from './progress.ts';
@@ -202,7 +203,7 @@ async function lastOf(client: Client, { info }: ScheduleDescription): Promise<Sc
   const at = last.takenAt.toISOString();
   try {
     const { state, error, result } = await operationStatus(client, operation);
-    const { skipped } = (result ?? {}) as { skipped?: string };
+    const skipped = whySkipped(result);
     if (skipped !== undefined) return { operation, at, state: 'skipped', reason: skipped };
     return { operation, at, state, ...(error ? { reason: error.message } : {}) };
   } catch (error) {

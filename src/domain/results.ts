@@ -8,6 +8,12 @@ export interface Skipped {
   skipped: string;
 }
 
+/** Why an operation was skipped; undefined of one that was not: a backup counts the files that it skipped by the same name. */
+export function whySkipped(result: unknown): string | undefined {
+  const { skipped } = (result ?? {}) as { skipped?: unknown };
+  return typeof skipped === 'string' ? skipped : undefined;
+}
+
 export type OperationEnd = 'succeeded' | 'skipped' | 'failed' | 'cancelled';
 
 /** Of one node, what a restore would do to it. */

@@ -81,6 +81,8 @@ test(
     const { backups } = (await cluster.does('list')) as { backups: { name: string; label: string }[] };
     expect(backups).toMatchObject([{ label: 'by night' }]);
     expect(await cluster.does('status')).toMatchObject({ overdue: false });
+    const [nightly] = await listed();
+    expect(nightly!.last).toMatchObject({ operation, state: 'succeeded' });
     const { typedSearchAttributes } = await cluster.client.workflow.getHandle(operation as string).describe();
     const found = Object.fromEntries(typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]));
     expect(found).toMatchObject({
