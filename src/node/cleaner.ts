@@ -54,7 +54,7 @@ export const packTasks = {
   },
   buildFromChunks(args: BuildArgs): TaskAnswer {
     const built = buildPack(args);
-    const result = { ...built, body: movable(built.body), entries: movable(built.entries) };
+    const result = { ...built, entries: movable(built.entries) };
     return { result, transfer: [...new Set([result.body.buffer, result.entries.buffer])] };
   },
 };

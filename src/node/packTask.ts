@@ -44,10 +44,13 @@ export interface PackArgs {
   /** What `encodeToPack` made, sorted. */
   chunks: Uint8Array;
   sources: Map<number, PackSource>;
+  /** Memory for the body, if there is some to be used again. */
+  room?: ArrayBuffer | undefined;
 }
 
 export interface BuiltPack {
   pack: PackRef;
+  /** In memory that may be larger. */
   body: Uint8Array<ArrayBuffer>;
   entries: Uint8Array<ArrayBuffer>;
 }
@@ -59,10 +62,9 @@ let scratch = Buffer.alloc(0);
  * snapshot is `FileChanged`, and never stored as a mixture.
  */
 export function buildPack(args: PackArgs): BuiltPack {
-  if (scratch.length < args.raw) scratch = Buffer.allocUnsafe(args.raw);
   const chunks = asBuffer(args.chunks);
-  const builder = new PackBuilder(args.sealing, args.id, args);
-  let filled = 0;
+  const expected = { raw: args.raw, chunks: chunks.length / TO_PACK_BYTES };
+  const builder = new PackBuilder(args.sealing, args.id, { ...args, expected });
   let opened: { number: number; file: number } | undefined;
   try {
     for (let at = 0; at < chunks.length; at += TO_PACK_BYTES) {
@@ -76,8 +78,8 @@ export function buildPack(args: PackArgs): BuiltPack {
         opened = undefined;
         opened = { number, file: openSource(args.node, source) };
       }
-      const content = scratch.subarray(filled, filled + length);
-      filled += length;
+      if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
+      const content = scratch.subarray(0, length);
       const read = readFully(opened.file, content, Number(toPack.readBigUInt64BE(4)));
       if (read < length || !nameChunk(args.sealing, content).equals(hash)) throw changed(args.node, source);
       builder.add(hash, content);
@@ -86,7 +88,7 @@ export function buildPack(args: PackArgs): BuiltPack {
     if (opened) closeSync(opened.file);
   }
   const built = builder.finish();
-  return { pack: built.pack, body: movable(built.body), entries: movable(built.entries) };
+  return { pack: built.pack, body: built.body, entries: movable(built.entries) };
 }
 
 function openSource(node: string, source: PackSource): number {

@@ -35,7 +35,7 @@ export interface UploadInput {
 }
 
 /** Packs on their way to the storage at once, beside those that are being built. */
-const STORING = 4;
+const STORING = 3;
 
 /**
  * Uploads the chunks that the plan asks of this node and stages what the commit needs: index entries and packs. Memory:
@@ -51,13 +51,16 @@ export async function upload(repository: Repository, input: UploadInput, context
   const throttle = input.bytesPerSecond ? new Throttle(input.bytesPerSecond) : undefined;
   const sources = new SourceReader(workDirectory);
   const journal = new UploadJournal(join(workDirectory, 'uploaded'));
+  /** Of packs that are stored: taking it anew costs as much as compressing does. */
+  const rooms: ArrayBuffer[] = [];
 
   const send = async (share: Share): Promise<void> => {
     context.throwIfStopped();
     const files = new Map(share.sources.map((number) => [number, sources.at(number)]));
     const id = newPackId(epoch);
     context.at(files.values().next().value?.path ?? '');
-    const built = await pool.run<BuiltPack>('buildPack', {
+    const room = rooms.pop();
+    const args: PackArgs = {
       node,
       sealing: repository.sealing,
       id,
@@ -66,10 +69,13 @@ export async function upload(repository: Repository, input: UploadInput, context
       raw: share.bytes,
       chunks: share.chunks,
       sources: files,
-    } satisfies PackArgs);
+      room,
+    };
+    const built = await pool.run<BuiltPack>('buildPack', args, room ? { transfer: [room] } : {});
     await throttle?.take(built.body.length, signal);
     context.throwIfStopped();
     await repository.store.create(keys.pack(id), built.body, { signal });
+    rooms.push(built.body.buffer);
     journal.append({ ref: built.pack, raw: share.bytes, entries: asBuffer(built.entries) });
     progress.bytesDone += share.bytes;
     progress.filesDone += share.begun;

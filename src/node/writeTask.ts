@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { damaged, openBlock } from '../storage/block.ts';
 import { asBuffer } from '../storage/hash.ts';
+import { release } from '../storage/memory.ts';
 import type { PackRef } from '../storage/pack.ts';
 import { packPlace, packSeal } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
@@ -40,11 +41,15 @@ export function writeChunks(args: WriteArgs): void {
   let block: Buffer = stored;
   let chunk: Buffer = stored;
   let last: Piece | undefined;
+  const closeBlock = (): void => {
+    if (block.buffer !== stored.buffer) release(block);
+  };
   for (let at = 0; at < pieces.length; at += PIECE_BYTES) {
     const piece = decodePiece(pieces, at);
     const sameBlock = last?.offset === piece.offset;
     if (!sameBlock) {
       const from = piece.offset - args.start;
+      closeBlock();
       block = openBlock(seal, piece.offset, stored.subarray(from, from + piece.stored));
     }
     if (!sameBlock || last?.inner !== piece.inner || last.length !== piece.length) {
@@ -63,6 +68,8 @@ export function writeChunks(args: WriteArgs): void {
       throw writeFailure(error, file.target.root, file.path);
     }
   }
+  closeBlock();
+  release(stored);
 }
 
 /** Writes files whose content stands in the tree. */

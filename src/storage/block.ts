@@ -3,6 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { keys as objectKeys } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { blake3 } from './hash.ts';
+import { release } from './memory.ts';
 import type { Sealing } from './sealing.ts';
 import { DOCUMENTS_GENERATION, derive } from './sealing.ts';
 
@@ -48,6 +49,8 @@ const TAG_BYTES = 16;
 const PREFIX_BYTES = 5;
 /** What a block adds to its content when it is not compressed, bytes. */
 export const BLOCK_OVERHEAD = PREFIX_BYTES + TAG_BYTES;
+/** zlib's least. */
+const MIN_CHUNK = 64;
 const PLAIN_HEADER_BYTES = 12;
 const GENERATION_FIELD = 8;
 const SALT_BYTES = 32;
@@ -166,25 +169,54 @@ function nonceOf(offset: number): Buffer {
 
 /** One block as it is stored. `offset` is its place in the object; `level` that of zstd, 0 for none. */
 export function sealBlock(seal: ObjectSeal, offset: number, content: Uint8Array, level: number): Buffer {
-  let codec = CODEC_NONE;
-  let payload = content;
-  if (level > 0 && content.length > 0) {
-    const packed = zstdCompressSync(content, { params: { [constants.ZSTD_c_compressionLevel]: level } });
-    if (packed.length < content.length) {
-      codec = CODEC_ZSTD;
-      payload = packed;
-    }
-  }
+  const block = Buffer.allocUnsafeSlow(content.length + BLOCK_OVERHEAD);
+  return block.subarray(0, sealBlockInto(block, 0, seal, offset, content, level));
+}
+
+/** Writes the block to `into` at `at`, where `content.length + BLOCK_OVERHEAD` bytes must have room. Answers where it ends. */
+export function sealBlockInto(
+  into: Buffer,
+  at: number,
+  seal: ObjectSeal,
+  offset: number,
+  content: Uint8Array,
+  level: number,
+): number {
+  const packed = level > 0 && content.length > 0 ? compressed(content, level) : content;
+  const smaller = packed.length < content.length;
+  const payload = smaller ? packed : content;
   const prefix = Buffer.alloc(PREFIX_BYTES);
-  prefix[0] = codec;
+  prefix[0] = smaller ? CODEC_ZSTD : CODEC_NONE;
   prefix.writeUInt32LE(content.length, 1);
   const context = contextOf(seal, offset);
-  if (!seal.key) {
-    return Buffer.concat([prefix, payload, blake3.hash([context, prefix, payload]).subarray(0, TAG_BYTES)]);
+  let end = at;
+  const put = (bytes: Uint8Array): void => {
+    into.set(bytes, end);
+    end += bytes.length;
+  };
+  if (seal.key) {
+    const cipher = createCipheriv(CIPHER, seal.key, nonceOf(offset)).setAAD(context);
+    put(cipher.update(prefix));
+    const hidden = cipher.update(payload);
+    put(hidden);
+    release(hidden);
+    put(cipher.final());
+    put(cipher.getAuthTag());
+  } else {
+    put(prefix);
+    put(payload);
+    put(blake3.hash([context, prefix, payload]).subarray(0, TAG_BYTES));
   }
-  const cipher = createCipheriv(CIPHER, seal.key, nonceOf(offset)).setAAD(context);
-  return Buffer.concat([cipher.update(prefix), cipher.update(payload), cipher.final(), cipher.getAuthTag()]);
+  if (packed !== content) release(packed);
+  return end;
 }
+
+/** Its output in one piece: with room for whatever may come (ZSTD_compressBound), zstd copies nothing. */
+const compressed = (content: Uint8Array, level: number): Buffer =>
+  zstdCompressSync(content, {
+    params: { [constants.ZSTD_c_compressionLevel]: level },
+    chunkSize: content.length + (content.length >> 8) + 128,
+  });
 
 /** The content of a stored block; `ObjectDamaged` when it is not what was written at this very place. */
 export function openBlock(seal: ObjectSeal, offset: number, stored: Buffer): Buffer {
@@ -197,7 +229,10 @@ export function openBlock(seal: ObjectSeal, offset: number, stored: Buffer): Buf
   if (body[0] === CODEC_NONE && payload.length === rawLength) return payload;
   if (body[0] !== CODEC_ZSTD) throw damaged(place, `the block at ${offset} has an unknown codec or a wrong length`);
   try {
-    const content = zstdDecompressSync(payload, { maxOutputLength: Math.max(rawLength, 1) });
+    // A byte more than it needs: what fills its room exactly is asked for more.
+    const options = { maxOutputLength: Math.max(rawLength, 1), chunkSize: Math.max(rawLength + 1, MIN_CHUNK) };
+    const content = zstdDecompressSync(payload, options);
+    if (seal.key) release(body);
     if (content.length === rawLength) return content;
   } catch (cause) {
     throw damaged(place, `the block at ${offset} does not decompress`, cause);

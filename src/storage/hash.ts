@@ -20,8 +20,10 @@ interface StreamingHash {
 }
 
 /** What came from another thread is no Buffer any more: the same memory as one. */
-export const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export const asBuffer = <M extends ArrayBufferLike>(bytes: Uint8Array<M>): Buffer<M> =>
+  Buffer.isBuffer(bytes)
+    ? (bytes as Buffer<M>)
+    : (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) as Buffer<M>);
 
 function loadNative(): Blake3 {
   const { Blake3Hasher, blake3 } = require('@napi-rs/blake-hash') as typeof import('@napi-rs/blake-hash');

@@ -1,9 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
 import { keys } from '../domain/documents.ts';
 import type { BlockPlace, ObjectSeal } from './block.ts';
-import { damaged, MAX_BLOCK_BYTES, newSeal, openBlock, sealBlock, sealOf, sealOfText, sealText } from './block.ts';
+import {
+  BLOCK_OVERHEAD,
+  damaged,
+  MAX_BLOCK_BYTES,
+  newSeal,
+  openBlock,
+  sealBlockInto,
+  sealOf,
+  sealOfText,
+  sealText,
+} from './block.ts';
 import { readFooter, TRAILER_BYTES, trailer } from './footer.ts';
 import { HASH_BYTES } from './hash.ts';
+import { release } from './memory.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import type { Sealing } from './sealing.ts';
@@ -56,9 +67,21 @@ export const readEntry = (entries: Buffer, at: number): EntryFields => ({
 
 export interface BuiltPack {
   pack: PackRef;
-  body: Buffer;
+  /** In memory that may be larger. */
+  body: Buffer<ArrayBuffer>;
   /** Index entries in the order of the chunks in the pack, with pack 0. */
   entries: Buffer;
+}
+
+export interface PackBuilderOptions {
+  /** Bytes of a block of small chunks. */
+  block: number;
+  /** Of zstd, 0 for none. */
+  level: number;
+  /** What is to come, if it is known, so that memory is taken once: content in bytes, and chunks. */
+  expected?: { raw: number; chunks: number };
+  /** Memory that may be used for the body. */
+  room?: ArrayBuffer | undefined;
 }
 
 /** Builds one pack in memory: large chunks in blocks of their own, small ones together. */
@@ -66,7 +89,7 @@ export class PackBuilder {
   readonly #id: string;
   readonly #seal: ObjectSeal;
   readonly #level: number;
-  readonly #stored: Buffer[];
+  #body: Buffer<ArrayBuffer>;
   #size: number;
   readonly #blocks: { offset: number; stored: number; raw: number; chunks: number }[] = [];
   /** Chunks whose blocks are sealed, and those of the open block. */
@@ -77,13 +100,14 @@ export class PackBuilder {
   /** Content so far, bytes. */
   rawBytes = 0;
 
-  constructor(sealing: Sealing, id: string, { block, level }: { block: number; level: number }) {
+  constructor(sealing: Sealing, id: string, { block, level, expected, room }: PackBuilderOptions) {
     this.#id = id;
     this.#seal = newSeal(sealing, packPlace(id));
-    this.#stored = [this.#seal.header];
-    this.#size = this.#seal.header.length;
     this.#level = level;
     this.#open = Buffer.allocUnsafeSlow(block);
+    const bytes = mostBytes(this.#seal, expected ?? { raw: block, chunks: 1 });
+    this.#body = room && room.byteLength >= bytes ? Buffer.from(room) : Buffer.allocUnsafeSlow(bytes);
+    this.#size = this.#seal.header.copy(this.#body);
   }
 
   /** Neither the chunk's hash nor its content is needed any more when it returns. */
@@ -103,10 +127,15 @@ export class PackBuilder {
 
   finish(): BuiltPack {
     this.#sealOpen();
+    release(this.#open);
     const entries = this.#sealed.bytes;
-    const footer = sealBlock(this.#seal, this.#size, this.#footer(entries), this.#level);
-    const body = Buffer.concat([...this.#stored, footer, trailer(footer.length)]);
-    return { pack: refOf(this.#id, body.length, footer.length, entries, this.#seal), body, entries };
+    const end = this.#size;
+    this.#seals(this.#footer(entries));
+    const footer = this.#size - end;
+    this.#room(TRAILER_BYTES);
+    this.#size += trailer(footer).copy(this.#body, this.#size);
+    const body = this.#body.subarray(0, this.#size);
+    return { pack: refOf(this.#id, body.length, footer, entries, this.#seal), body, entries };
   }
 
   #sealOpen(): void {
@@ -116,21 +145,29 @@ export class PackBuilder {
   }
 
   #addBlock(content: Buffer, chunks: EntryList): void {
-    const stored = sealBlock(this.#seal, this.#size, content, this.#level);
+    const offset = this.#size;
+    this.#seals(content);
+    const stored = this.#size - offset;
     const entries = chunks.bytes;
     for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
-      entries.writeUInt32LE(this.#size, at + OFFSET_FIELD);
-      entries.writeUInt32LE(stored.length, at + STORED_FIELD);
+      entries.writeUInt32LE(offset, at + OFFSET_FIELD);
+      entries.writeUInt32LE(stored, at + STORED_FIELD);
     }
     this.#sealed.append(entries);
-    this.#blocks.push({
-      offset: this.#size,
-      stored: stored.length,
-      raw: content.length,
-      chunks: entries.length / ENTRY_BYTES,
-    });
-    this.#stored.push(stored);
-    this.#size += stored.length;
+    this.#blocks.push({ offset, stored, raw: content.length, chunks: entries.length / ENTRY_BYTES });
+  }
+
+  #seals(content: Buffer): void {
+    this.#room(content.length + BLOCK_OVERHEAD);
+    this.#size = sealBlockInto(this.#body, this.#size, this.#seal, this.#size, content, this.#level);
+  }
+
+  #room(bytes: number): void {
+    if (this.#size + bytes <= this.#body.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#size + bytes, 2 * this.#body.length));
+    this.#body.copy(larger, 0, 0, this.#size);
+    release(this.#body);
+    this.#body = larger;
   }
 
   #footer(entries: Buffer): Buffer {
@@ -147,6 +184,10 @@ export class PackBuilder {
     return footer;
   }
 }
+
+/** Of a pack in which each chunk has a block of its own and nothing can be compressed. */
+const mostBytes = ({ header }: ObjectSeal, { raw, chunks }: { raw: number; chunks: number }): number =>
+  header.length + raw + chunks * (BLOCK_OVERHEAD + BLOCK_BYTES + CHUNK_BYTES) + 4 + BLOCK_OVERHEAD + TRAILER_BYTES;
 
 /** Index entries in one buffer that grows. */
 class EntryList {

@@ -114,7 +114,13 @@ export interface BuildArgs {
 
 /** A pack of chunks that were opened. */
 export function buildPack(args: BuildArgs): BuiltPack {
-  const builder = new PackBuilder(args.sealing, args.id, args);
+  const sum = (bytes: (part: BuildArgs['parts'][number]) => number): number =>
+    args.parts.reduce((all, part) => all + bytes(part), 0);
+  const expected = {
+    raw: sum(({ content }) => content.length),
+    chunks: sum(({ chunks }) => chunks.length / CHUNK_RECORD_BYTES),
+  };
+  const builder = new PackBuilder(args.sealing, args.id, { ...args, expected });
   for (const part of args.parts) {
     const content = asBuffer(part.content);
     const chunks = asBuffer(part.chunks);
