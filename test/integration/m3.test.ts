@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { MARKER } from '../../src/plugins/etcd/restoreKeys.ts';
 import { activities } from '../../src/plugins/m3/activities.ts';
-import { HELD } from '../../src/plugins/m3/layout.ts';
+import { DIRECTORIES, HELD } from '../../src/plugins/m3/layout.ts';
 import type { M3Options } from '../../src/plugins/m3/options.ts';
 import type { CoordinatorContext } from '../../src/plugins/module.ts';
 import { TestCluster } from '../support/cluster.ts';
@@ -22,10 +23,13 @@ import {
   type Sample,
 } from '../support/m3.ts';
 import { decodePlacement, encodePlacement } from '../support/m3Proto.ts';
+import { TcpProxy } from '../support/tcpProxy.ts';
 
 /** Real M3DB: three nodes with replication factor 1, so that one node that is lost or swapped loses samples. */
 
 const LONG = 300_000;
+/** Processes are killed and start again while it is held. */
+const LOCK = { ttl: '60s', refresh: '1s', heartbeat: '6s', throttle: '500ms' };
 const EVERYTHING = { key: Buffer.from([0]), range_end: Buffer.from([0]) };
 
 let etcd: EtcdCluster;
@@ -45,12 +49,13 @@ describe('a cluster of M3DB', () => {
   const valuesOf = (all: readonly Sample[]) => all.map(({ value }) => value);
   let cluster: TestCluster;
   let m3: M3Processes | undefined;
+  let line: TcpProxy | undefined;
   let backup: string;
   let flushed: Sample[];
   let open: Sample[];
 
-  const optionsFor = (nodes: readonly M3Address[]) => ({
-    etcd: { endpoints: etcd.endpoints },
+  const optionsFor = (nodes: readonly M3Address[], endpoints = etcd.endpoints) => ({
+    etcd: { endpoints },
     nodes: Object.fromEntries(
       nodes.map((node, place) => [NODES[place], { id: node.id, endpoint: endpointOf(node), port: node.ports.node }]),
     ),
@@ -70,6 +75,15 @@ describe('a cluster of M3DB', () => {
       }
     }
   };
+  /** All files of M3 on the nodes, with their sizes. */
+  const filesNow = (): string[] =>
+    NODES.flatMap((node) => DIRECTORIES.map((name) => join(cluster.root(node), name)))
+      .filter((directory) => existsSync(directory))
+      .flatMap((directory) => readdirSync(directory, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((file) => `${file} ${statSync(file).size}`)
+      .sort();
   /** Gives all processes other options of the plugin. */
   const configure = async (options: object): Promise<void> => {
     const processes = ['coordinator', ...NODES];
@@ -84,6 +98,7 @@ describe('a cluster of M3DB', () => {
     cluster = await TestCluster.start({
       storage: 'files',
       nodes: NODES,
+      lock: LOCK,
       more: { plugin: { name: 'm3', options: optionsFor(nodes) } },
     });
     await createTopology(etcd.client, nodes);
@@ -92,6 +107,7 @@ describe('a cluster of M3DB', () => {
   afterAll(async () => {
     await m3?.stop();
     await cluster?.stop();
+    await line?.stop();
   }, LONG);
 
   test(
@@ -180,17 +196,38 @@ describe('a cluster of M3DB', () => {
   );
 
   test(
-    'comes back on other nodes, whose ids are permuted, with other endpoints and ports',
+    'comes back on other nodes, whose ids are permuted, with other endpoints and ports, though all is killed between files and etcd',
     async () => {
       const before = await placementNow();
       const nodes = await Promise.all(['d2', 'd1', 'e3'].map(m3Address));
+      const old = (await etcd.client.get(PLACEMENT).buffer())!;
       wipeData();
       await wipeEtcd();
+      await etcd.client.put(PLACEMENT).value(old);
       // As a process leaves it that is killed while it holds files.
       mkdirSync(join(cluster.root('n1'), HELD, 'data'), { recursive: true });
-      await configure(optionsFor(nodes));
+      line = await TcpProxy.start(etcd.endpoints[0] as string);
+      await configure(optionsFor(nodes, [`http://${line.address}`]));
       expect(existsSync(join(cluster.root('n1'), HELD))).toBe(false);
-      await cluster.does('restore', backup, '--yes');
+      const at = await revision();
+      // Asked for first by what writes to etcd.
+      const atEtcd = line.dropFrom(MARKER.toString());
+      const restore = await cluster.begins('restore', backup, '--yes');
+      await Promise.race([atEtcd, cluster.end(restore)]);
+      const files = filesNow();
+      expect(files.length).toBeGreaterThan(0);
+      const processes = ['coordinator', ...NODES];
+      await Promise.all(processes.map((name) => cluster.kill(name)));
+      // The old placement stands.
+      expect(await revision()).toBe(at);
+      await line.set('pass');
+      await Promise.all(processes.map((name) => cluster.launch(name)));
+      expect(await cluster.end(restore)).toMatchObject({
+        state: 'succeeded',
+        result: { plugin: { put: 3, deleted: 0, same: 0 } },
+      });
+      expect(filesNow()).toEqual(files);
+      expect(await etcd.client.get(MARKER).exists()).toBe(false);
       const after = await placementNow();
       const expected = ['d1', 'd2', 'd3'].map((former, place) => {
         const { id, ports } = nodes[place]!;

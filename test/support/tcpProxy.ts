@@ -20,6 +20,7 @@ export class TcpProxy {
   readonly #pairs = new Set<Pair>();
   #port = 0;
   #line: Line = 'pass';
+  #awaited: { text: string; met: () => void } | undefined;
 
   private constructor(target: string) {
     const { hostname, port } = new URL(target.includes('://') ? target : `tcp://${target}`);
@@ -52,6 +53,13 @@ export class TcpProxy {
     }
     if (former === 'refuse') await this.#listen();
     for (const pair of this.#pairs) this.#relay(pair);
+  }
+
+  /** Drops from the first bytes on that have this text in them, which are not forwarded either; answers when they came. */
+  dropFrom(text: string): Promise<void> {
+    return new Promise((met) => {
+      this.#awaited = { text, met };
+    });
   }
 
   async stop(): Promise<void> {
@@ -93,7 +101,8 @@ export class TcpProxy {
         [far, near],
       ] as const) {
         from.on('data', (bytes) => {
-          if (!to.write(bytes)) from.pause();
+          if (from === near && this.#isAwaited(bytes)) void this.set('drop');
+          else if (!to.write(bytes)) from.pause();
         });
         to.on('drain', () => {
           if (this.#line === 'pass') from.resume();
@@ -103,5 +112,12 @@ export class TcpProxy {
     }
     near.resume();
     pair.far.resume();
+  }
+
+  #isAwaited(bytes: Buffer): boolean {
+    if (!this.#awaited || !bytes.includes(this.#awaited.text)) return false;
+    this.#awaited.met();
+    this.#awaited = undefined;
+    return true;
   }
 }
