@@ -211,9 +211,12 @@ describe('a cluster of M3DB', () => {
       expect(existsSync(join(cluster.root('n1'), HELD))).toBe(false);
       const at = await revision();
       // Asked for first by what writes to etcd.
-      const atEtcd = line.dropFrom(MARKER.toString());
+      let atEtcd = false;
+      void line.dropFrom(MARKER.toString()).then(() => {
+        atEtcd = true;
+      });
       const restore = await cluster.begins('restore', backup, '--yes');
-      await Promise.race([atEtcd, cluster.end(restore)]);
+      await cluster.until(restore, () => atEtcd);
       const files = filesNow();
       expect(files.length).toBeGreaterThan(0);
       const processes = ['coordinator', ...NODES];

@@ -5,6 +5,7 @@ import { HomarusError } from '../../domain/errors.ts';
 import { withRetries } from '../../storage/retry.ts';
 import { after, type KeyRange, type KeyValue } from './keys.ts';
 import type { EtcdAccess } from './options.ts';
+import { RestingEndpoints } from './resting.ts';
 
 /** An etcd cluster: what backup and restore ask of it, with time-outs, on whichever endpoint answers. */
 
@@ -40,7 +41,13 @@ export class EtcdClient {
   constructor(access: EtcdAccess, signal: AbortSignal, endpoints: readonly string[] = access.endpoints) {
     this.#access = access;
     this.#signal = signal;
-    this.#client = new etcd3.Etcd3({ hosts: [...endpoints], ...connection(access) });
+    const resting = new RestingEndpoints(endpoints, (error) => isTransient(etcd3.castGrpcError(error)));
+    this.#client = new etcd3.Etcd3({
+      hosts: [...endpoints],
+      ...connection(access),
+      // We try again ourselves: with back-off, for a given time, and until we are told to stop.
+      faultHandling: { global: noRetry, host: (endpoint) => resting.policyOf(endpoint) },
+    });
   }
 
   close(): void {
@@ -213,8 +220,6 @@ function connection({ tls, user, passwordEnv, passwordFile, timeouts }: EtcdAcce
     dialTimeout: timeouts.request,
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeouts.request }),
     grpcOptions: { 'grpc.max_receive_message_length': LARGEST_ANSWER, 'grpc.max_send_message_length': -1 },
-    // We try again ourselves: with back-off, for a given time, and until we are told to stop.
-    faultHandling: { global: noRetry, host: () => noRetry },
   };
   if (tls) {
     options.credentials = {
