@@ -40,7 +40,7 @@ const plugin = await loadPlugin(config.plugin);
 try {
   const workers = await Promise.all(ids.map(workersOf));
   process.send?.('ready');
-  await runWorkers(workers.flat(), stopping.signal);
+  await runWorkers(workers.flat(), stopping.signal, () => undefined);
 } finally {
   await serving.close();
   await repositories.close();

@@ -8,6 +8,7 @@ import { HomarusError } from '../domain/errors.ts';
 import { log } from '../telemetry.ts';
 import type { Repositories } from '../workers/settings.ts';
 import { storageNamed } from '../workers/settings.ts';
+import type { Started } from '../workers/supervisor.ts';
 
 /** Serves the facade until it is told to stop. Temporal need not be there for it to start. */
 export async function serveApi(
@@ -15,6 +16,7 @@ export async function serveApi(
   target: TemporalTarget,
   repositories: Repositories,
   stop: AbortSignal,
+  started: Started,
 ): Promise<void> {
   const { host, port, tokens, tls, temporalUi } = config.api;
   const temporal = openTemporalDoor(target, config.cluster, {
@@ -39,6 +41,7 @@ export async function serveApi(
   if (!tls && tokens.length > 0)
     log('warn', 'the facade has no api.tls: put it behind a proxy that has, or tokens can be read');
   log('info', 'facade started', { host, port, tls: tls !== undefined, tokens: tokens.length });
+  started(() => app.server.listening);
   await new Promise<void>((resolve) => {
     if (stop.aborted) resolve();
     else stop.addEventListener('abort', () => resolve(), { once: true });

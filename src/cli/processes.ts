@@ -3,6 +3,7 @@ import { HomarusError } from '../domain/errors.ts';
 import type { MetricsEndpoint } from '../telemetry.ts';
 import { temporalTarget } from '../temporalTarget.ts';
 import { Repositories } from '../workers/settings.ts';
+import { Supervisor } from '../workers/supervisor.ts';
 
 /** What `homarus node`, `coordinator`, `api` and `run` do: serve until they are told to stop. */
 export interface Parts {
@@ -54,17 +55,21 @@ async function runWith(repositories: Repositories, config: Config, parts: Parts,
     part.catch(() => failed.abort());
     running.push(part);
   };
+  const all = Number(parts.coordinator) + parts.nodes.length + Number(parts.api);
+  const supervisor = new Supervisor(all);
+  const { started } = supervisor;
+  stop.addEventListener('abort', () => supervisor.stopping(), { once: true });
   if (parts.coordinator) {
     const { runCoordinator } = await import('../workers/coordinator.ts');
-    start(runCoordinator(config, target, repositories, stop));
+    start(runCoordinator(config, target, repositories, stop, started));
   }
   if (parts.nodes.length > 0) {
     const { runNode } = await import('../workers/node.ts');
-    for (const node of parts.nodes) start(runNode(config, target, repositories, node, stop));
+    for (const node of parts.nodes) start(runNode(config, target, repositories, node, stop, started));
   }
   if (parts.api) {
     const { serveApi } = await import('./facade.ts');
-    start(serveApi(config, target, repositories, stop));
+    start(serveApi(config, target, repositories, stop, started));
   }
   await Promise.allSettled(running);
   // An open channel to the parent would keep this process alive.

@@ -14,6 +14,7 @@ import { log } from '../telemetry.ts';
 import { workflowSource } from './bundle.ts';
 import type { Repositories } from './settings.ts';
 import { clusterSettings, seenByCoordinator } from './settings.ts';
+import type { Started } from './supervisor.ts';
 import type { Serving } from './temporal.ts';
 import { runWorkers, serve } from './temporal.ts';
 import { watchCluster } from './watch.ts';
@@ -24,6 +25,7 @@ export async function runCoordinator(
   target: TemporalTarget,
   repositories: Repositories,
   stop: AbortSignal,
+  started: Started,
 ): Promise<void> {
   const directory = processDirectory(join(config.dataDir, 'work'));
   const plugin = await loadPlugin(config.plugin);
@@ -81,7 +83,7 @@ export async function runCoordinator(
     });
     await prepareTemporal(config, target.namespace, serving);
     log('info', 'coordinator started', { cluster: config.cluster });
-    await Promise.all([runWorkers([worker], stop), watchCluster(config, serving.client, repositories, stop)]);
+    await Promise.all([runWorkers([worker], stop, started), watchCluster(config, serving.client, repositories, stop)]);
   } finally {
     await serving.close();
     rmSync(directory, { recursive: true, force: true });

@@ -16,6 +16,7 @@ import { notesIn } from './notes.ts';
 import { nodeRole, Rivals } from './rivals.ts';
 import type { Repositories } from './settings.ts';
 import { nodeNamed } from './settings.ts';
+import type { Started } from './supervisor.ts';
 import { runWorkers, serve } from './temporal.ts';
 
 /** Long work of one operation at a time, and room for the next one that stops it. */
@@ -29,6 +30,7 @@ export async function runNode(
   repositories: Repositories,
   id: string,
   stop: AbortSignal,
+  started: Started,
 ): Promise<void> {
   const node = nodeNamed(config, id);
   const loaded = await loadPlugin(config.plugin);
@@ -99,7 +101,7 @@ export async function runNode(
       });
       expectJob();
       log('info', 'node started', { cluster: config.cluster, node: id, incarnation });
-      await runWorkers([work, control], stop);
+      await runWorkers([work, control], stop, started);
     } finally {
       lease.close();
       await serving.close();

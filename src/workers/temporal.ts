@@ -9,6 +9,7 @@ import { connectTemporal } from '../client/connect.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { LockTimes } from '../domain/operations.ts';
 import { installRuntime } from '../telemetry.ts';
+import type { Started } from './supervisor.ts';
 
 /** What every process of ours needs to serve task queues. */
 export interface Serving {
@@ -99,12 +100,13 @@ async function connectNative(options: TemporalTarget['connectionOptions']): Prom
 }
 
 /** Runs workers until `stop` is aborted, and ends them gently; rejects when one fails. */
-export async function runWorkers(workers: readonly Worker[], stop: AbortSignal): Promise<void> {
+export async function runWorkers(workers: readonly Worker[], stop: AbortSignal, started: Started): Promise<void> {
   const shutdown = (): void => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
   stop.addEventListener('abort', shutdown, { once: true });
   const runs = workers.map((worker) => worker.run());
+  started(() => workers.every((worker) => worker.getState() === 'RUNNING'));
   if (stop.aborted) shutdown();
   try {
     await Promise.all(runs);
