@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
@@ -35,9 +35,29 @@ test('the pages show some', () => {
 });
 
 test.each(pieces)('the configuration in $where is one', async ({ where, text }) => {
-  const raw = { ...rest, ...(parse(text) as { plugin?: { package?: string } }) };
+  const raw = { ...rest, ...(parse(text) as { cluster?: string; plugin?: { package?: string } }) };
   const named = raw.plugin?.package;
   if (raw.plugin && named !== undefined) raw.plugin.package = places.get(named) ?? named;
   const config = parseConfig(stringify(raw), where, await outsidePlugin(raw, where));
-  expect(config.cluster).toBe('prod');
+  expect(config.cluster).toBe(raw.cluster);
+});
+
+/** As GitHub makes them of headings. */
+const anchors = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    (heading as string)
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+
+test.each(['CHANGELOG.md', ...pages, 'docs/monitoring/README.md'])('links of %s lead to what is there', (name) => {
+  const links = [...page(name).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, link]) => link as string);
+  for (const link of links) {
+    const [path = '', anchor] = link.split('#');
+    const file = new URL(path === '' ? '' : path, new URL(`../${name}`, import.meta.url));
+    expect([link, existsSync(file)]).toEqual([link, true]);
+    if (anchor !== undefined)
+      expect([link, anchors(readFileSync(file, 'utf8'))]).toEqual([link, expect.arrayContaining([anchor])]);
+  }
 });

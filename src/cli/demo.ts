@@ -36,7 +36,7 @@ export async function runDemo({ keep, note, interrupted }: DemoOptions): Promise
     await demo.loseAndRestore();
     note(`\nAll bytes are back. It took ${formatDuration(performance.now() - started)} in all.`);
     kept = keep;
-    note(keep ? demo.whatNext() : 'Next:  npm run demo -- --keep   leaves the cluster running for you to play with.');
+    note(keep ? demo.whatNext() : 'Next:  npx homarus demo --keep   leaves the cluster running for you to play with.');
     return { result: { identical: true, nodes: NODES.length, ...(keep ? { directory } : {}) } };
   } finally {
     if (!kept) {

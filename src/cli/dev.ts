@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { HomarusError } from '../domain/errors.ts';
 import { startStack } from './devStack.ts';
 import type { Answer } from './output.ts';
 
@@ -12,12 +13,14 @@ export async function runDev(config: Config, configFile: string, note: (text: st
   const stopping = new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve()).once('SIGTERM', () => resolve());
   });
-  const stack = await startStack({ config, configFile, directory, report: note, api: true });
+  const port = portOf(config);
+  const stack = await startStack({ config, configFile, directory, report: note, api: true, port });
   try {
     const { address, namespace, uiUrl } = stack.temporal;
     note(`Temporal ${address}, namespace ${namespace}, UI ${uiUrl}`);
     note(`Facade http://${config.api.host}:${config.api.port}, logs in ${directory}`);
-    note(`In another terminal:  TEMPORAL_ADDRESS=${address} homarus status --config ${configFile}`);
+    const given = port === undefined ? `TEMPORAL_ADDRESS=${address} ` : '';
+    note(`In another terminal:  ${given}homarus status --config ${configFile}`);
     note('Ctrl-C stops it all.');
     const ended = stack.processes.map(
       async (child) => `${child.name} ${await child.exited}; its log is ${child.logFile}`,
@@ -28,4 +31,14 @@ export async function runDev(config: Config, configFile: string, note: (text: st
     await stack.stop();
   }
   return { result: { stopped: true } };
+}
+
+/** Where the processes and commands of this configuration look for Temporal; undefined: where the environment says. */
+function portOf({ temporal: { address } }: Config): number | undefined {
+  if (address === undefined) return undefined;
+  const [, port] = /^(?:127\.0\.0\.1|localhost):(\d+)$/.exec(address) ?? [];
+  if (port !== undefined) return Number(port);
+  throw new HomarusError('ConfigInvalid', `temporal.address: dev runs a Temporal server of its own, not ${address}`, {
+    hint: 'Give 127.0.0.1:PORT, or leave temporal.address out.',
+  });
 }

@@ -33,6 +33,8 @@ export interface StackOptions {
   directory: string;
   report: Report;
   api?: boolean;
+  /** Of Temporal; a free one unless given. */
+  port?: number | undefined;
   /** The processes go on when this one ends. */
   detached?: boolean;
 }
@@ -49,6 +51,7 @@ export async function startStack(options: StackOptions): Promise<DevStack> {
     namespace: config.temporal.namespace ?? 'default',
     report,
     detached,
+    ...(options.port === undefined ? {} : { ports: { grpc: options.port } }),
   });
   const env = { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
   const processes: StackProcess[] = [];

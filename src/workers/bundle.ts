@@ -72,4 +72,23 @@ const standIn = (file: string) => ({
   },
 });
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(built, await bundleWorkflows());
+/** The bundle carries a source map, which names files where they were on the machine that built it, with their text. */
+function withoutTheMachine(code: string): string {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  return code.replace(/(?<=[#] sourceMappingURL=data:[^,]+;base64,)[\w+/=]+/, (base64) => {
+    const {
+      sourcesContent: _,
+      sources,
+      ...map
+    } = JSON.parse(Buffer.from(base64, 'base64').toString()) as {
+      sources: string[];
+      sourcesContent?: string[];
+    };
+    const named = sources.map((file) => file.replaceAll(root, ''));
+    return Buffer.from(JSON.stringify({ ...map, sources: named })).toString('base64');
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await writeFile(built, withoutTheMachine(await bundleWorkflows()));
+}

@@ -17,7 +17,9 @@ export const dev: Spec = {
   usage: 'dev',
   summary:
     'Run Temporal, a coordinator, the facade and all nodes of the configuration on this machine, for development',
-  example: 'homarus dev --config examples/files.yaml',
+  details:
+    'Temporal listens where temporal.address of the configuration says, which must be on 127.0.0.1; on a free port without it.',
+  example: 'homarus dev --config homarus.yaml',
   async run(context) {
     const { runDev } = await import('../dev.ts');
     return runDev(await context.config(), context.configFile(), (text) => context.output.note(text));
