@@ -9,7 +9,10 @@ import { retentionFields } from './retentionSchema.ts';
 /** The configuration as operators write it: every field, its default, and what is accepted. docs/configuration.md lists them. */
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-const name = z.string().regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
+const name = z
+  .string()
+  .regex(NAME, 'give 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit')
+  .meta({ description: 'a name' });
 const { text, path, envName, duration, share, size } = fields(z);
 
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);

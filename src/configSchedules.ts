@@ -12,6 +12,7 @@ const { text, path, duration } = fields(z);
 
 const percent = z
   .string({ error: 'give a share such as 10%' })
+  .meta({ description: 'a share such as 10%' })
   .transform((value, context) => {
     try {
       return parseShare(value) * 100;
@@ -25,6 +26,7 @@ const percent = z
 /** `all`, a share or a size. */
 const readData = z
   .string({ error: 'give all, a share such as 10%, or a size such as 5GiB' })
+  .meta({ description: '`all`, a share such as 10%, or a size such as 5GiB' })
   .transform((value, context): ReadData => {
     try {
       if (value === 'all') return { percent: 100 };
@@ -35,10 +37,12 @@ const readData = z
     }
   });
 
-const cron = text.superRefine((value, context) => {
-  const fault = cronFault(value);
-  if (fault !== undefined) context.addIssue(fault);
-});
+const cron = text
+  .superRefine((value, context) => {
+    const fault = cronFault(value);
+    if (fault !== undefined) context.addIssue(fault);
+  })
+  .meta({ description: 'a cron line such as `30 3 * * *`' });
 
 const when = {
   cron: cron.optional(),

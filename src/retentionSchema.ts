@@ -14,6 +14,7 @@ const span = z
   .string()
   .min(1, 'must not be empty')
   .refine(isSpan, 'give a span such as 1y6m, 14d or 36h (y years, m months, d days, h hours)')
+  .meta({ description: 'a span such as 1y6m, 14d or 36h' })
   .optional();
 
 export const retentionFields = {

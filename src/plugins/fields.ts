@@ -7,14 +7,17 @@ import type { Zod } from './module.ts';
 export function fields(z: Zod) {
   /** Written as text that a parser of `domain` understands. */
   const written = (parse: (text: string) => number, example: string) =>
-    z.string({ error: `give ${example}` }).transform((value, context) => {
-      try {
-        return parse(value);
-      } catch (error) {
-        context.addIssue((error as Error).message);
-        return z.NEVER;
-      }
-    });
+    z
+      .string({ error: `give ${example}` })
+      .meta({ description: example })
+      .transform((value, context) => {
+        try {
+          return parse(value);
+        } catch (error) {
+          context.addIssue((error as Error).message);
+          return z.NEVER;
+        }
+      });
   const text = z.string().min(1, 'must not be empty');
   return {
     text,
@@ -27,8 +30,12 @@ export function fields(z: Zod) {
         (value) => !value.split('/').some((part) => part === '..' || part === '.'),
         'give a path without "." and ".."',
       )
+      .meta({ description: 'an absolute path' })
       .transform((value) => join('/', value).replace(/(.)\/+$/, '$1')),
-    envName: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'give the name of an environment variable'),
+    envName: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'give the name of an environment variable')
+      .meta({ description: 'the name of an environment variable' }),
     /** In ms, not below `least`. */
     duration: (least = 1) =>
       written(parseDuration, 'a duration such as 90s, 5m, 1h or 2d').refine(
