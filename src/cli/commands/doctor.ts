@@ -11,7 +11,7 @@ export const doctor: Spec<{ storage?: string }> = {
   usage: 'doctor',
   summary: 'Check a deployment from end to end, and say what to mend',
   details:
-    'Configuration, Temporal, its search attributes and clock, coordinators and the worker of every node, the storage: rights, ' +
+    'Configuration, Temporal, its search attributes, coordinators and the worker of every node, the storage: rights, ' +
     'conditional writes, clock; and of the nodes that are this machine: roots, hard links, free space. It writes and removes a ' +
     'few small objects below "probe/" of the storage.',
   options: [storageOption()],
