@@ -255,3 +255,12 @@ describe('progress', () => {
     expect(JSON.parse(written(true)[1] as string).progress.progress.phase).toBe('upload');
   });
 });
+
+test('dev runs Temporal where the configuration says, and refuses an address that is not on this machine', async () => {
+  const elsewhere = join(base, 'elsewhere.json');
+  const config = JSON.parse(readFileSync(configFile, 'utf8'));
+  writeFileSync(elsewhere, JSON.stringify({ ...config, temporal: { address: 'temporal.internal:7233' } }));
+  const { exit, stderr } = await run('dev', '--config', elsewhere);
+  expect(exit).toBe(2);
+  expect(stderr).toContain('temporal.address: dev runs a Temporal server of its own, not temporal.internal:7233');
+});

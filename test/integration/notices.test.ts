@@ -6,9 +6,11 @@ import { json } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { makeSampleTree } from '../../src/cli/sampleTree.ts';
+import type { ScheduleStatus } from '../../src/client/schedules.ts';
 import type { Notice } from '../../src/domain/notices.ts';
 import { freePort } from '../../src/servers.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { comes } from '../support/patience.ts';
 
 /** What people are told who do not look: notices and metrics, of real processes. */
 
@@ -35,8 +37,12 @@ beforeAll(async () => {
     storage: 's3',
     nodes: ['n1'],
     more: {
-      notifications: { pager: { on: ['succeeded', 'failed', 'overdue'], operations: ['backup'], webhook: { url } } },
+      notifications: {
+        pager: { on: ['succeeded', 'failed', 'overdue', 'missed'], operations: ['backup'], webhook: { url } },
+      },
       backup: { alertAfter: '1d' },
+      // None comes due while this runs, unless a test hurries it.
+      schedules: { tidy: { operation: 'cleanup', every: '365d', catchUp: '10s' } },
     },
     env: (name) => ({ HOMARUS_METRICS: `127.0.0.1:${ports[name]}` }),
   });
@@ -97,6 +103,46 @@ test(
     const failed = await cluster.homarus('backup', '--without-node', 'n9');
     expect(failed.json.error).toMatchObject({ code: 'BadInput' });
     expect(heard.map(({ event }) => event).sort()).toEqual(['overdue', 'succeeded']);
+  },
+  LONG,
+);
+
+test(
+  'starts that a schedule misses while Temporal is away for longer than they are made up for are counted, and told',
+  async () => {
+    const tidy = async () => {
+      const { schedules } = (await cluster.does('schedules', 'list')) as { schedules: ScheduleStatus[] };
+      return schedules[0] as ScheduleStatus;
+    };
+    expect(await tidy()).toMatchObject({ name: 'tidy', missed: 0, last: null });
+    const handle = cluster.client.schedule.getHandle('homarus-east-tidy');
+    await handle.update((known) => ({ ...known, spec: { intervals: [{ every: '2s' }] } }));
+    await comes(
+      () => 'a start',
+      async () => (await tidy()).last ?? undefined,
+    );
+    await cluster.killTemporal();
+    // What was due in the last 10 s is made up for.
+    await pause(14_000);
+    await cluster.startTemporalAgain();
+    const missed = await comes(
+      () => 'starts to be missed',
+      async () => (await tidy()).missed || undefined,
+    );
+    await cluster.does('schedules', 'pause', 'tidy');
+    const status = await cluster.homarus('status');
+    expect(status.json.result?.schedules).toMatchObject([{ name: 'tidy', missed: expect.any(Number) }]);
+    expect(missed).toBeGreaterThan(0);
+    const doctor = await cluster.does('doctor');
+    expect(JSON.stringify(doctor)).toMatch(/missed starts: tidy \(\d+\)/);
+    // A coordinator looks when it starts, and each minute.
+    await cluster.shutDown('coordinator');
+    await cluster.launch('coordinator');
+    expect(await told(({ event }) => event === 'missed')).toMatchObject({
+      cluster: 'east',
+      schedule: 'tidy',
+      message: expect.stringMatching(/^schedule tidy of cluster east has missed \d+ of its starts so far$/),
+    });
   },
   LONG,
 );
