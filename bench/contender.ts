@@ -11,6 +11,8 @@ export interface Contender {
   backup(): Promise<Measured>;
   /** The newest backup, into an empty directory. */
   restore(to: string): Promise<Measured>;
+  /** Removes all backups but the newest `keep`, and what they alone needed. */
+  keepNewest(keep: number): Promise<Measured>;
   /** Bytes of the repository. */
   stored(): number;
 }

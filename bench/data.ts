@@ -13,7 +13,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** What is backed up: made from a seed, the same on every machine, and kept for the next run. */
 export interface DataSet {
@@ -64,6 +64,17 @@ export function grow({ directory, files }: DataSet, round: number, bytes: number
   for (let file = 0; file < files; file++) appendFileSync(largePath(directory, file), content.take(bytes));
 }
 
+/** Writes every second of such files anew, others in every round; each gets content that no file had. */
+export function rewriteHalf({ directory, files }: DataSet, round: number): void {
+  const content = new Content(`rewrite ${round}`);
+  for (let file = 0; file < files; file++) {
+    if (content.uniform() >= 0.5) continue;
+    const path = treePath(directory, file);
+    writeFileSync(path, content.take(200 + Math.floor(content.uniform() * 200)));
+    utimesSync(path, OLD + round, OLD + round);
+  }
+}
+
 const largePath = (directory: string, file: number): string =>
   join(directory, `segment-${String(file).padStart(3, '0')}`);
 
@@ -83,20 +94,21 @@ function made(room: string, name: string, make: (directory: string, content: Con
 
 function makeTree(root: string, files: number, next: () => Buffer): Counts {
   let bytes = 0;
-  let directory = root;
   for (let file = 0; file < files; file++) {
-    if (file % FILES_PER_DIRECTORY === 0) {
-      const number = file / FILES_PER_DIRECTORY;
-      directory = join(root, `part-${Math.floor(number / 100)}`, `table-${number % 100}`);
-      mkdirSync(directory, { recursive: true });
-    }
-    const path = join(directory, `segment-${file % FILES_PER_DIRECTORY}.db`);
+    const path = treePath(root, file);
+    if (file % FILES_PER_DIRECTORY === 0) mkdirSync(dirname(path), { recursive: true });
     const content = next();
     writeFileSync(path, content);
     utimesSync(path, OLD + file, OLD + file);
     bytes += content.length;
   }
   return { files, bytes };
+}
+
+function treePath(root: string, file: number): string {
+  const number = Math.floor(file / FILES_PER_DIRECTORY);
+  const directory = join(root, `part-${Math.floor(number / 100)}`, `table-${number % 100}`);
+  return join(directory, `segment-${file % FILES_PER_DIRECTORY}.db`);
 }
 
 function writeLarge(path: string, content: Content, bytes: number): void {

@@ -55,8 +55,18 @@ export class Homarus implements Contender {
     return this.#run('backup');
   }
 
-  restore(to: string): Promise<Measured> {
-    return this.#run('restore', 'latest', '--to', to);
+  /** All of it, or what matches. */
+  restore(to: string, glob?: string): Promise<Measured> {
+    return this.#run('restore', 'latest', '--to', to, ...(glob === undefined ? [] : ['--path', glob]));
+  }
+
+  /** What a restore would do, and nothing else. */
+  preview(to: string): Promise<Measured> {
+    return this.#run('restore', 'latest', '--to', to, '--dry-run');
+  }
+
+  keepNewest(keep: number): Promise<Measured> {
+    return this.#run('cleanup', '--keep-last', String(keep), '--yes');
   }
 
   stored(): number {

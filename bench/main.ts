@@ -4,11 +4,13 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Case, CaseResult } from './bench.ts';
 import { Bench } from './bench.ts';
+import { cleanup } from './cases/cleanup.ts';
 import { firstBackupLarge, firstBackupSmall } from './cases/firstBackup.ts';
 import { growth } from './cases/growth.ts';
 import { restoreLarge, restoreSmall } from './cases/restore.ts';
 import { slowStorage } from './cases/slowStorage.ts';
 import { nothingChanged, unchangedMany, unchangedSmall } from './cases/unchanged.ts';
+import { veryMany } from './cases/veryMany.ts';
 import { figureOf, markdown, processesOf } from './report.ts';
 
 /** In an order in which a case uses the repositories of the case before it. */
@@ -22,6 +24,8 @@ const cases: readonly Case[] = [
   unchangedMany,
   slowStorage,
   nothingChanged,
+  cleanup,
+  veryMany,
 ];
 
 const HELP = `npm run bench -- [case...] [options]

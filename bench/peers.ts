@@ -17,6 +17,8 @@ interface Peer {
   /** Run in the directory of the data. */
   backup(o: Addressed): readonly string[];
   restore(o: Addressed, to: string): { args: readonly string[]; cwd?: string };
+  /** None where it takes more than one command. */
+  keepNewest?(keep: number): readonly string[];
 }
 
 interface Addressed {
@@ -42,6 +44,7 @@ const restic: Peer = {
   init: ['init', '--repository-version', '2'],
   backup: () => ['backup', '.'],
   restore: (_, to) => ({ args: ['restore', 'latest', '--target', to] }),
+  keepNewest: (keep) => ['forget', '--keep-last', String(keep), '--prune'],
 };
 
 const rustic: Peer = {
@@ -57,6 +60,7 @@ const rustic: Peer = {
   init: ['init'],
   backup: () => ['backup', '.'],
   restore: (_, to) => ({ args: ['restore', 'latest', to] }),
+  keepNewest: (keep) => ['forget', '--keep-last', String(keep), '--prune'],
 };
 
 const borg: Peer = {
@@ -122,6 +126,12 @@ class PeerContender implements Contender {
   restore(to: string): Promise<Measured> {
     const { args, cwd } = this.#peer.restore(this.#addressed, to);
     return this.#run(args, cwd);
+  }
+
+  keepNewest(keep: number): Promise<Measured> {
+    const args = this.#peer.keepNewest?.(keep);
+    if (args === undefined) throw new Error(`${this.name} does not do that in one command`);
+    return this.#run(args);
   }
 
   stored(): number {

@@ -40,6 +40,7 @@ export const slowStorage: Case = {
         name: contender.name,
         version: contender.version,
         begin: (from: string) => contender.begin(from),
+        keepNewest: (keep: number) => contender.keepNewest(keep),
         stored: () => contender.stored(),
         async backup() {
           slow.counted();
