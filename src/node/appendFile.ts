@@ -1,4 +1,5 @@
 import { closeSync, fsyncSync } from 'node:fs';
+import { release } from '../storage/memory.ts';
 import { openSync, writeSync } from './writing.ts';
 
 const BUFFER_BYTES = 256 * 1024;
@@ -6,7 +7,7 @@ const BUFFER_BYTES = 256 * 1024;
 /** A file that is written from its start to its end, through a buffer. It must not be there yet. */
 export class AppendFile {
   readonly #file: number;
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #held = 0;
   #length = 0;
 
@@ -40,6 +41,7 @@ export class AppendFile {
       if (options.durable) fsyncSync(this.#file);
     } finally {
       closeSync(this.#file);
+      release(this.#buffer);
     }
   }
 

@@ -1,4 +1,5 @@
 import { closeSync, readSync } from 'node:fs';
+import { release } from '../storage/memory.ts';
 import { openSync, writeSync } from './writing.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -10,7 +11,7 @@ const LENGTH_BYTES = 4;
  */
 export class Spool {
   readonly #file: number;
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #buffered = 0;
   #written = 0;
   count = 0;
@@ -66,6 +67,7 @@ export class Spool {
 
   close(): void {
     closeSync(this.#file);
+    release(this.#buffer);
   }
 
   #put(part: Buffer): void {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { HomarusError } from '../domain/errors.ts';
 import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
@@ -125,7 +125,8 @@ function* records(batches: Iterable<Buffer>, recordBytes: number): Generator<Buf
 
 function* batchesOf(path: string, recordBytes: number): Generator<Buffer> {
   const file = openSync(path, 'r');
-  const batch = Buffer.allocUnsafe(BATCH_BYTES - (BATCH_BYTES % recordBytes));
+  const most = Math.min(BATCH_BYTES, fstatSync(file).size + recordBytes);
+  const batch = Buffer.allocUnsafe(most - (most % recordBytes));
   try {
     for (let at = 0; ; ) {
       const read = readSync(file, batch, 0, batch.length, at);

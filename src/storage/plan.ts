@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ChunkIndex } from './chunkIndex.ts';
 import { joinIndexes } from './chunkIndex.ts';
 import { HASH_BYTES } from './hash.ts';
+import { release } from './memory.ts';
 import type { Batches } from './records.ts';
 import { RecordCursor, RecordSorter } from './records.ts';
 
@@ -146,7 +147,7 @@ class Spool {
   constructor(path: string, recordBytes: number) {
     this.#file = openSync(path, 'w+', 0o600);
     this.#recordBytes = recordBytes;
-    this.#buffer = Buffer.allocUnsafe(Math.floor(BATCH_BYTES / recordBytes) * recordBytes);
+    this.#buffer = Buffer.allocUnsafeSlow(Math.floor(BATCH_BYTES / recordBytes) * recordBytes);
   }
 
   add(record: Buffer): void {
@@ -157,7 +158,7 @@ class Spool {
 
   *records(): Generator<Buffer> {
     this.#flush();
-    const batch = Buffer.allocUnsafe(this.#buffer.length);
+    const batch = Buffer.allocUnsafe(Math.min(this.#buffer.length, this.#written));
     for (let at = 0; at < this.#written; ) {
       const read = readSync(this.#file, batch, 0, Math.min(batch.length, this.#written - at), at);
       for (let place = 0; place + this.#recordBytes <= read; place += this.#recordBytes) {
@@ -169,6 +170,7 @@ class Spool {
 
   close(): void {
     closeSync(this.#file);
+    release(this.#buffer);
   }
 
   #flush(): void {

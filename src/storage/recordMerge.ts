@@ -3,6 +3,7 @@ export type Batches = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 /** Of a batch, about. */
 export const BATCH_BYTES = 1024 * 1024;
+const FIRST_BYTES = 64 * 1024;
 
 export interface RecordShape {
   recordBytes: number;
@@ -76,7 +77,9 @@ class Merge {
   readonly #prefixBytes: number;
   readonly #unique: boolean;
   readonly #heap: Head[] = [];
-  #output: Buffer;
+  #output: Buffer | undefined;
+  /** Of the next one: most lists are short. */
+  #outputBytes = FIRST_BYTES;
   #length = 0;
   readonly #last: Buffer;
   #any = false;
@@ -86,7 +89,6 @@ class Merge {
     this.#keyBytes = keyBytes;
     this.#prefixBytes = Math.min(6, keyBytes);
     this.#unique = unique;
-    this.#output = newBatch(recordBytes);
     this.#last = Buffer.alloc(keyBytes);
   }
 
@@ -104,7 +106,7 @@ class Merge {
   step(): Buffer | number | undefined {
     const heap = this.#heap;
     for (let head = heap[0]; head !== undefined; head = heap[0]) {
-      if (this.#length === this.#output.length) return this.#take();
+      if (this.#length === this.#output?.length) return this.#take();
       this.#put(head);
       if (this.#advance(head)) {
         this.#sink(head);
@@ -123,15 +125,22 @@ class Merge {
       batch.copy(this.#last, 0, at, at + this.#keyBytes);
       this.#any = true;
     }
+    this.#output ??= this.#newOutput();
     batch.copy(this.#output, this.#length, at, at + this.#recordBytes);
     this.#length += this.#recordBytes;
   }
 
   #take(): Buffer {
-    const full = this.#output.subarray(0, this.#length);
-    this.#output = newBatch(this.#recordBytes);
+    const full = (this.#output as Buffer).subarray(0, this.#length);
+    this.#output = undefined;
     this.#length = 0;
     return full;
+  }
+
+  #newOutput(): Buffer {
+    const records = Math.max(1, Math.floor(this.#outputBytes / this.#recordBytes));
+    this.#outputBytes = Math.min(2 * this.#outputBytes, BATCH_BYTES);
+    return Buffer.allocUnsafeSlow(records * this.#recordBytes);
   }
 
   /** To the next record of the batch; false when there is none. */
@@ -175,9 +184,6 @@ class Merge {
     heap[place] = head;
   }
 }
-
-const newBatch = (recordBytes: number): Buffer =>
-  Buffer.allocUnsafeSlow(Math.max(1, Math.floor(BATCH_BYTES / recordBytes)) * recordBytes);
 
 /** What ends inside of a record is a defect of who wrote it. */
 export function checkWhole(batch: Buffer, recordBytes: number): void {

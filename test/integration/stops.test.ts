@@ -267,7 +267,7 @@ const eachOf = <T>(values: readonly T[], place: number): readonly T[] =>
 let met = 0;
 let ran = 0;
 afterAll(() => {
-  process.stdout.write(`stops: ${ran} points were run\n`);
+  process.stdout.write(`stops: ${ran} points were run of ${met}\n`);
 });
 
 const LONG = 4 * 3600_000;
