@@ -77,7 +77,7 @@ describe('commands', () => {
   );
 
   test(
-    'the check proves what was restored, in place or elsewhere, and fails the restore with its words',
+    'the check proves what was restored, in place, elsewhere or in a drill, and fails it with its words',
     async () => {
       forget();
       const restored = await cluster.does('restore', 'latest', '--yes', '--check');
@@ -92,6 +92,9 @@ describe('commands', () => {
         checked: true,
       });
       expect([trace('n1'), trace('n2')]).toEqual([[], ['check']]);
+      forget();
+      expect(await cluster.does('drill', '--check')).toMatchObject({ checked: true });
+      expect([trace('n1'), trace('n2')]).toEqual([['check'], ['check']]);
 
       writeFileSync(join(cluster.root('n2'), 'file'), 'not n2');
       await cluster.does('backup', '--label', 'broken');
@@ -100,6 +103,15 @@ describe('commands', () => {
       expect(json.error).toMatchObject({
         code: 'PluginFailed',
         message: expect.stringMatching(/commands on node n2: check: .* ended with 1; its last words:\nit is not n2/s),
+      });
+      const drilled = await cluster.homarus('drill', 'latest', '--check');
+      expect(drilled.json.error).toMatchObject({
+        code: 'PluginFailed',
+        message: expect.stringContaining('commands on node n2: check:'),
+      });
+      const { backups } = (await cluster.does('list')) as { backups: { label: string; drill: object | null }[] };
+      expect(backups.find(({ label }) => label === 'broken')).toMatchObject({
+        drill: { ok: false, reason: expect.stringContaining('it is not n2') },
       });
       await cluster.does('backup');
     },
