@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { version } from '../version.ts';
 import { byStatus, mayMeet, PROBLEM_JSON, problemSchema } from './problems.ts';
 import type { Route } from './route.ts';
 
 /** The OpenAPI 3.1 document of the routes, from the schemas that validate what they take. */
 
 type Json = Record<string, unknown>;
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 
 export const IDEMPOTENCY_KEY = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 . _ -');
 

@@ -203,5 +203,6 @@ export const nodeHealth = z
     alive: z.boolean(),
     lastSeen: time.nullable(),
     worker: z.string().nullable(),
+    version: z.string().nullable().describe('Of homarus, that this worker runs'),
   })
   .meta({ id: 'NodeHealth' }) satisfies z.ZodType<NodeHealth>;

@@ -1,5 +1,6 @@
 import type { Option } from 'commander';
 import { Command } from 'commander';
+import { version } from '../version.ts';
 import type { Context } from './context.ts';
 import type { Answer } from './output.ts';
 
@@ -36,6 +37,7 @@ export type Run = (spec: AnySpec, command: Command) => Promise<void>;
 export function program(groups: readonly Group[], run: Run): Command {
   const root = new Command('homarus')
     .description('Backs up, restores and cleans up a whole cluster as durable operations on Temporal.')
+    .version(version, '-V, --version', 'the version')
     .option('-c, --config <file>', 'the configuration (default: $HOMARUS_CONFIG, else homarus.yaml in this directory)')
     .option('--json', 'one JSON document on stdout, progress as lines of JSON on stderr')
     .helpOption('-h, --help', 'this help; "homarus COMMAND --help" has that of a command')

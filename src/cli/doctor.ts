@@ -7,6 +7,7 @@ import { formatBytes } from '../domain/text.ts';
 import { LinkDirectory } from '../node/linkDirectory.ts';
 import { openStore } from '../storage/openStore.ts';
 import { proveStorage } from '../storage/probe.ts';
+import { version } from '../version.ts';
 import type { Context } from './context.ts';
 
 /** What `homarus doctor` looks at, one thing after another: what is amiss keeps nothing else from being looked at. */
@@ -28,6 +29,8 @@ const amiss = (detail: string, mend: string): Found => ({ state: 'amiss', detail
 
 /** Clocks that differ by more make locks wait for nothing, ms. */
 const CLOCK = 5_000;
+/** Of Temporal's server: the oldest that has all that is asked of it. */
+const OLDEST_SERVER = [1, 27] as const;
 /** A file system with less room is told, share. */
 const LITTLE_SPACE = 0.05;
 
@@ -77,7 +80,11 @@ async function ofTemporal(context: Context): Promise<Found> {
       hint: `Make it: temporal operator namespace create -n ${namespace} --retention 90d`,
     });
   });
-  return well(`server ${serverVersion} at ${address}, namespace ${namespace}`);
+  const detail = `server ${serverVersion} at ${address}, namespace ${namespace}`;
+  const [major = 0, minor = 0] = serverVersion.split('.').map(Number);
+  if (major < OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor < OLDEST_SERVER[1]))
+    return unsure(detail, `Homarus was never tried with a server older than ${OLDEST_SERVER.join('.')}: upgrade it.`);
+  return well(detail);
 }
 
 async function ofSearchAttributes(context: Context): Promise<Found> {
@@ -94,10 +101,10 @@ async function ofSearchAttributes(context: Context): Promise<Found> {
 }
 
 async function ofCoordinators(context: Context, { cluster }: Config): Promise<Found> {
-  const { coordinatorsOf } = await import('../client/health.ts');
-  const count = await coordinatorsOf(await context.client(), cluster, context.now());
-  if (count === 0) return amiss('none is at work: nothing can run', 'Start one with "homarus coordinator".');
-  return well(`${count} at work`);
+  const { coordinatorVersions } = await import('../client/health.ts');
+  const versions = await coordinatorVersions(await context.client(), cluster, context.now());
+  if (versions.length === 0) return amiss('none is at work: nothing can run', 'Start one with "homarus coordinator".');
+  return ofVersions(versions, `${versions.length} at work`);
 }
 
 async function ofNode(context: Context, { cluster, nodes }: Config, id: string): Promise<Found> {
@@ -109,7 +116,15 @@ async function ofNode(context: Context, { cluster, nodes }: Config, id: string):
     context.now(),
   );
   if (!health?.alive) return amiss('no worker of it asks for work', `Start it: homarus node --node ${id}`);
-  return well(`alive, ${health.worker ?? ''}`);
+  return ofVersions([health.version], `alive, ${health.worker ?? ''}`);
+}
+
+/** `theirs`: of workers; null where Temporal does not tell. */
+export function ofVersions(theirs: readonly (string | null)[], detail: string): Found {
+  const others = [...new Set(theirs)].filter((one) => one !== null && one !== version);
+  if (others.length === 0) return well(`${detail}, version ${version}`);
+  const mend = 'Two neighbouring versions may run for as long as an upgrade takes: coordinators first, then nodes.';
+  return unsure(`${detail}, version ${others.join(', ')}; this is ${version}`, mend);
 }
 
 async function ofSchedules(context: Context, { cluster, schedules }: Config): Promise<Found> {

@@ -14,6 +14,8 @@ export interface NodeHealth {
   lastSeen: string | null;
   /** Identity of that worker. */
   worker: string | null;
+  /** Of homarus, that this worker runs; null where Temporal does not tell. */
+  version: string | null;
 }
 
 export interface ListedOperation {
@@ -38,15 +40,20 @@ export function nodesOf(client: Client, cluster: string, nodes: readonly NodeInf
       const [last] = await controlPollers(client, cluster, id);
       const alive = last !== undefined && isAlive(last, now);
       const lastSeen = last ? new Date(last.seen).toISOString() : null;
-      return { node: id, az, alive, lastSeen, worker: last?.worker ?? null };
+      return { node: id, az, alive, lastSeen, worker: last?.worker ?? null, version: last?.version ?? null };
     }),
   );
 }
 
 /** How many coordinators are at work. */
 export async function coordinatorsOf(client: Client, cluster: string, now: Date): Promise<number> {
+  return (await coordinatorVersions(client, cluster, now)).length;
+}
+
+/** The version of homarus of each coordinator at work; null where Temporal does not tell. */
+export async function coordinatorVersions(client: Client, cluster: string, now: Date): Promise<(string | null)[]> {
   const known = await pollers(client, coordinatorQueue(cluster), WORKFLOW);
-  return known.filter((poller) => isAlive(poller, now)).length;
+  return known.filter((poller) => isAlive(poller, now)).map(({ version }) => version);
 }
 
 export interface WhichOperations {
@@ -83,6 +90,7 @@ export interface Poller {
   worker: string;
   /** When it last asked for work, ms since the epoch by Temporal's clock. */
   seen: number;
+  version: string | null;
 }
 
 const isAlive = ({ seen }: Poller, now: Date): boolean => now.getTime() - seen < ASKS_WITHIN;
@@ -99,8 +107,9 @@ async function pollers(client: Client, queue: string, kind: number): Promise<Pol
     taskQueueType: kind,
   });
   return (pollers ?? [])
-    .map(({ identity, lastAccessTime }) => ({
+    .map(({ identity, lastAccessTime, deploymentOptions }) => ({
       worker: identity ?? '',
+      version: deploymentOptions?.buildId || null,
       seen: Number(lastAccessTime?.seconds ?? 0) * 1000 + Math.floor((lastAccessTime?.nanos ?? 0) / 1e6),
     }))
     .toSorted((a, b) => b.seen - a.seen);

@@ -9,6 +9,7 @@ import { connectTemporal } from '../client/connect.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { LockTimes } from '../domain/operations.ts';
 import { installRuntime } from '../telemetry.ts';
+import { version } from '../version.ts';
 import type { Started } from './supervisor.ts';
 
 /** What every process of ours needs to serve task queues. */
@@ -67,6 +68,11 @@ export async function serve({ target, node, role, lock, directory, journal }: Se
         connection: native,
         namespace,
         identity,
+        // Told, not used: which worker takes what is not bound to versions.
+        workerDeploymentOptions: {
+          version: { deploymentName: 'homarus', buildId: version },
+          useWorkerVersioning: false,
+        },
         maxHeartbeatThrottleInterval: lock.throttle,
         shutdownGraceTime: GRACE,
         shutdownForceTime: FORCE,

@@ -94,7 +94,7 @@ export class GivenApi {
       },
       nodes: async () => {
         await there();
-        return [{ node: 'n1', az: '', alive: true, lastSeen: null, worker: null }];
+        return [{ node: 'n1', az: '', alive: true, lastSeen: null, worker: null, version: null }];
       },
       schedules: async () => {
         await there();

@@ -89,8 +89,11 @@ test(
       ...['schedules', 'storage main', 'repository in main'],
       ...cluster.nodes.map((id) => `root /nodes/${id} of node ${id}, on this machine`),
     ]);
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     const told = (what: string) => well.findings.find((one) => one.what.includes(what))?.detail;
     expect(told('Temporal')).toMatch(/^server \d+\.\d+.* at 127\.0\.0\.1:\d+, namespace default$/);
+    expect(told('coordinators')).toBe(`1 at work, version ${version}`);
+    expect(told('node n2')).toMatch(/^alive, node[/]n2[/].*@.*, version \d+\.\d+\.\d+$/);
     expect(told('storage')).toMatch(/conditional writes.*its clock is \d+ s (behind|ahead of) this machine's$/);
     expect(told('root')).toMatch(/^readable, makes hard links, .* free$/);
   },
