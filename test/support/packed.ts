@@ -6,6 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** What npm and this checkout's own tests leave in the environment; not where servers and certificates are. */
+const OURS =
+  /^(npm_(package|lifecycle)_|npm_config_(local_|global_)?prefix$|(INIT_CWD|NODE_OPTIONS|NODE_PATH|HOMARUS_CONFIG|TEMPORAL_(ADDRESS|NAMESPACE|PROFILE))$)/;
+
 interface PackedFile {
   path: string;
   size: number;
@@ -49,10 +53,7 @@ export class Packed {
 
   /** Of a shell that has this Node first and knows nothing of the checkout. */
   get env(): NodeJS.ProcessEnv {
-    const kept = Object.entries(process.env).filter(
-      ([name]) =>
-        !/^(npm_(package|lifecycle|config_(local|global)?_?prefix)|INIT_CWD|NODE_|HOMARUS_|TEMPORAL_)/.test(name),
-    );
+    const kept = Object.entries(process.env).filter(([name]) => !OURS.test(name));
     const path = [dirname(process.execPath), ...(process.env.PATH ?? '').split(delimiter)];
     return {
       ...Object.fromEntries(kept),
