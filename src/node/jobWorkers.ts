@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { JobAsked, JobMessage, JobThreadStart } from './job.ts';
-import { moduleBeside } from './threads.ts';
+import { heapLimits, moduleBeside } from './threads.ts';
 
 /** Who waits for a job's thread. */
 export interface JobListener {
@@ -18,7 +18,11 @@ export class JobWorker {
   constructor(jobs: string) {
     this.jobs = jobs;
     const start: JobThreadStart = { jobs };
-    this.#worker = new Worker(moduleBeside(import.meta.url, 'jobThread'), { workerData: start, name: 'homarus job' });
+    this.#worker = new Worker(moduleBeside(import.meta.url, 'jobThread'), {
+      workerData: start,
+      name: 'homarus job',
+      resourceLimits: heapLimits,
+    });
     this.#worker.on('message', (message: JobMessage) => this.#listener?.told(message));
     this.#worker.on('error', (error) => this.#died(`failed: ${(error as Error).message}`, error));
     this.#worker.on('exit', (code) => this.#died(`ended with code ${code} before its work was done`));

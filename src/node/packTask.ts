@@ -6,6 +6,8 @@ import { PackBuilder } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
 import { nameChunk } from '../storage/sealing.ts';
 import { shown } from './bytePath.ts';
+import type { Source } from './sources.ts';
+import { SourceReader } from './sources.ts';
 
 /** A chunk to be packed: source:u32 offset:u64 (big-endian, the key) hash:32 length:u32 (little-endian). */
 export const TO_PACK_BYTES = 48;
@@ -23,15 +25,6 @@ export function encodeToPack(source: number, offset: bigint, hash: Buffer, lengt
 export const sourceOf = (toPack: Buffer): number => toPack.readUInt32BE(0);
 export const lengthOf = (toPack: Buffer): number => toPack.readUInt32LE(44);
 
-/** A file of the snapshot, as an upload reads it. */
-export interface PackSource {
-  /** Where its bytes are: the link that keeps it alive, as bytes of an absolute path. */
-  file: Uint8Array;
-  /** What people call it: name of the root, and byte path below it. */
-  root: string;
-  path: string;
-}
-
 export interface PackArgs {
   node: string;
   sealing: Sealing;
@@ -43,7 +36,8 @@ export interface PackArgs {
   raw: number;
   /** What `encodeToPack` made, sorted. */
   chunks: Uint8Array;
-  sources: Map<number, PackSource>;
+  /** Of the attempt: its snapshot says where each source is. */
+  workDirectory: string;
   /** Memory for the body, if there is some to be used again. */
   room?: ArrayBuffer | undefined;
 }
@@ -65,35 +59,37 @@ export function buildPack(args: PackArgs): BuiltPack {
   const chunks = asBuffer(args.chunks);
   const expected = { raw: args.raw, chunks: chunks.length / TO_PACK_BYTES };
   const builder = new PackBuilder(args.sealing, args.id, { ...args, expected });
-  let opened: { number: number; file: number } | undefined;
+  const sources = new SourceReader(args.workDirectory);
+  let opened: { number: number; source: Source; file: number } | undefined;
   try {
     for (let at = 0; at < chunks.length; at += TO_PACK_BYTES) {
       const toPack = chunks.subarray(at, at + TO_PACK_BYTES);
       const hash = toPack.subarray(12, 12 + HASH_BYTES);
       const length = lengthOf(toPack);
       const number = sourceOf(toPack);
-      const source = args.sources.get(number)!;
       if (opened?.number !== number) {
         if (opened) closeSync(opened.file);
         opened = undefined;
-        opened = { number, file: openSource(args.node, source) };
+        const source = sources.at(number);
+        opened = { number, source, file: openSource(args.node, source) };
       }
       if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
       const content = scratch.subarray(0, length);
       const read = readFully(opened.file, content, Number(toPack.readBigUInt64BE(4)));
-      if (read < length || !nameChunk(args.sealing, content).equals(hash)) throw changed(args.node, source);
+      if (read < length || !nameChunk(args.sealing, content).equals(hash)) throw changed(args.node, opened.source);
       builder.add(hash, content);
     }
   } finally {
     if (opened) closeSync(opened.file);
+    sources.close();
   }
   const built = builder.finish();
   return { pack: built.pack, body: built.body, entries: movable(built.entries) };
 }
 
-function openSource(node: string, source: PackSource): number {
+function openSource(node: string, source: Source): number {
   try {
-    return openSync(asBuffer(source.file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openSync(source.file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ELOOP') throw changed(node, source, cause);
@@ -117,7 +113,7 @@ export function movable(bytes: Buffer): Uint8Array<ArrayBuffer> {
   return whole ? (bytes as Buffer<ArrayBuffer>) : Uint8Array.from(bytes);
 }
 
-function changed(node: string, source: PackSource, cause?: unknown): HomarusError {
+function changed(node: string, source: Source, cause?: unknown): HomarusError {
   return new HomarusError(
     'FileChanged',
     `${named(node, source)} was changed in place between its snapshot and its upload`,
@@ -125,5 +121,4 @@ function changed(node: string, source: PackSource, cause?: unknown): HomarusErro
   );
 }
 
-const named = (node: string, source: PackSource): string =>
-  `node ${node}, root ${source.root}: file ${shown(source.path)}`;
+const named = (node: string, source: Source): string => `node ${node}, root ${source.root}: file ${shown(source.path)}`;

@@ -2,7 +2,7 @@ import type { Transferable } from 'node:worker_threads';
 import { Worker } from 'node:worker_threads';
 import { HomarusError } from '../domain/errors.ts';
 import type { CrossingError } from './threads.ts';
-import { crossedError, moduleBeside, StopFlag, stopped } from './threads.ts';
+import { crossedError, heapLimits, moduleBeside, StopFlag, stopped } from './threads.ts';
 
 /** What a pool's thread is started with, asked, and answers. */
 export interface WorkStart {
@@ -111,7 +111,11 @@ export class WorkPool {
       tasks: (this.#options.tasks ?? moduleBeside(import.meta.url, 'tasks')).href,
       stop: this.#stop.memory,
     };
-    const worker = new Worker(moduleBeside(import.meta.url, 'workThread'), { workerData: start, name: 'homarus work' });
+    const worker = new Worker(moduleBeside(import.meta.url, 'workThread'), {
+      workerData: start,
+      name: 'homarus work',
+      resourceLimits: heapLimits,
+    });
     const thread: Thread = { worker, running: new Map() };
     worker.on('message', (answer: WorkAnswer) => {
       const settle = thread.running.get(answer.id);

@@ -13,6 +13,8 @@ import { rmSync } from './writing.ts';
 /** Where the snapshot found each chunk: hash:32 length:u32 source:u32 offset:u64 (little-endian), sorted, each hash once. */
 const LOCATION_BYTES = 48;
 const BATCH_BYTES = 1024 * 1024;
+/** Chunks that there is room for at first. */
+const FIRST_SHARE = 1024;
 
 export interface Order {
   /** In the order in which they stand on the disk. */
@@ -64,32 +66,38 @@ export async function orderUpload(
 export interface Share {
   chunks: Buffer;
   bytes: number;
-  sources: number[];
+  /** Number of the source of the first. */
+  first: number;
   /** Files that no former share had a chunk of. */
   begun: number;
 }
 
 /** Cuts the order into shares of at most `size` bytes of content, or a single chunk. */
 export function* cutShares(order: Iterable<Buffer>, size: number): Generator<Share> {
-  let parts: Buffer[] = [];
-  let share: Omit<Share, 'chunks'> = { bytes: 0, sources: [], begun: 0 };
+  let share: Share | undefined;
+  let room = Buffer.allocUnsafe(FIRST_SHARE * TO_PACK_BYTES);
+  let held = 0;
   let last: number | undefined;
+  const whole = (cut: Share): Share => ({ ...cut, chunks: Buffer.from(room.subarray(0, held)) });
   for (const chunk of records(order, TO_PACK_BYTES)) {
     const length = lengthOf(chunk);
     const source = sourceOf(chunk);
-    if (parts.length > 0 && share.bytes + length > size) {
-      yield { ...share, chunks: Buffer.concat(parts) };
-      parts = [];
-      share = { bytes: 0, sources: [], begun: 0 };
+    if (share && share.bytes + length > size) {
+      yield whole(share);
+      share = undefined;
+    }
+    if (share === undefined) {
+      share = { chunks: room, bytes: 0, first: source, begun: 0 };
+      held = 0;
     }
     if (source !== last) share.begun++;
-    if (source !== share.sources.at(-1)) share.sources.push(source);
     last = source;
     share.bytes += length;
+    if (held === room.length) room = Buffer.concat([room], 2 * room.length);
     // Copied: a batch is valid only until the next.
-    parts.push(Buffer.from(chunk));
+    held += chunk.copy(room, held);
   }
-  if (parts.length > 0) yield { ...share, chunks: Buffer.concat(parts) };
+  if (share) yield whole(share);
 }
 
 /** The index entries of all packs, sorted by hash; `pack` is a pack's place among them. The caller closes it. */

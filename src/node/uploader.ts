@@ -56,9 +56,8 @@ export async function upload(repository: Repository, input: UploadInput, context
 
   const send = async (share: Share): Promise<void> => {
     context.throwIfStopped();
-    const files = new Map(share.sources.map((number) => [number, sources.at(number)]));
     const id = newPackId(epoch);
-    context.at(files.values().next().value?.path ?? '');
+    context.at(sources.at(share.first).path);
     const room = rooms.pop();
     const args: PackArgs = {
       node,
@@ -68,7 +67,7 @@ export async function upload(repository: Repository, input: UploadInput, context
       level: repository.level,
       raw: share.bytes,
       chunks: share.chunks,
-      sources: files,
+      workDirectory,
       room,
     };
     const built = await pool.run<BuiltPack>('buildPack', args, room ? { transfer: [room] } : {});

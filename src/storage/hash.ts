@@ -29,10 +29,21 @@ function loadNative(): Blake3 {
   const { Blake3Hasher, blake3 } = require('@napi-rs/blake-hash') as typeof import('@napi-rs/blake-hash');
   // A module that loads but computes nonsense must not name chunks.
   if (typeof blake3 !== 'function') throw new Error('no blake3 in @napi-rs/blake-hash');
+  const plain = new Blake3Hasher();
+  // One for each key that is in use: a hasher is 2 KiB that the garbage collector does not see.
+  const keyed = new WeakMap<Uint8Array, InstanceType<typeof Blake3Hasher>>();
+  const hasherOf = (key: Uint8Array): InstanceType<typeof Blake3Hasher> => {
+    const known = keyed.get(key);
+    if (known) return known;
+    const hasher = Blake3Hasher.newKeyed(asBuffer(key));
+    keyed.set(key, hasher);
+    return hasher;
+  };
   return {
     implementation: 'native',
     hash(parts, key) {
-      const hasher = key ? Blake3Hasher.newKeyed(asBuffer(key)) : new Blake3Hasher();
+      const hasher = key ? hasherOf(key) : plain;
+      hasher.reset();
       for (const part of parts) hasher.update(asBuffer(part));
       return hasher.digestBuffer();
     },

@@ -18,6 +18,15 @@ describe('the native module and the WebAssembly one', () => {
     );
   });
 
+  test('forget what they hashed before, also when it could not be hashed', () => {
+    const key = Buffer.alloc(32, 7);
+    for (const secret of [undefined, key]) {
+      const expected = wasm.hash([Buffer.from('a')], secret);
+      expect(() => native.hash([Buffer.from('b'), {} as never], secret)).toThrow();
+      expect(native.hash([Buffer.from('a')], secret)).toEqual(expected);
+    }
+  });
+
   test('answer what the published test vectors say', () => {
     // https://github.com/BLAKE3-team/BLAKE3/blob/master/test_vectors/test_vectors.json, input_len 0 and 1.
     const empty = 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262';
