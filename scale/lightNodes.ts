@@ -95,7 +95,6 @@ async function workersOf(id: string) {
     serving.worker({
       taskQueue: nodeQueue(cluster, id),
       activities: createNodeActivities({ ...deps, jobs, plugin: nodePlugin }),
-      maxConcurrentActivityTaskPolls: 1,
     }),
     serving.worker({
       taskQueue: nodeControlQueue(cluster, id),
@@ -107,7 +106,6 @@ async function workersOf(id: string) {
         finish: async ({ operation }, committed) => finish({ node, operation, committed }),
         log: () => undefined,
       }),
-      maxConcurrentActivityTaskPolls: 1,
     }),
   ]);
 }

@@ -34,13 +34,15 @@ async function main(): Promise<void> {
     try {
       const first = await cluster.backup();
       const next = await cluster.backup();
-      figures.push({ first, next, cancelled: await cluster.cancel() });
+      const cancelled = await cluster.cancel();
+      figures.push({ first, next, cancelled });
+      // At once: a larger cluster may fail.
+      if (!values.json) process.stdout.write(text(first, next, cancelled));
     } finally {
       await cluster.stop();
     }
   }
   if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
-  else for (const { first, next, cancelled } of figures) process.stdout.write(text(first, next, cancelled));
 }
 
 function text(first: Cost, next: Cost, cancelled: Cancelled): string {

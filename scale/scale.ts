@@ -52,13 +52,15 @@ export class ScaleCluster {
     this.#cluster = cluster;
   }
 
-  static async start(nodes: number): Promise<ScaleCluster> {
+  /** `polls`: so many long polls of a kind Temporal grants, other than its default. */
+  static async start(nodes: number, { polls }: { polls?: number } = {}): Promise<ScaleCluster> {
     const ids = Array.from({ length: nodes }, (_, number) => `n${String(number + 1).padStart(4, '0')}`);
     const cluster = await TestCluster.start({
       storage: 'files',
       nodes: ids,
       started: ['coordinator'],
       lock: { throttle: '5s' },
+      ...(polls === undefined ? {} : { temporal: { 'frontend.namespaceCount': polls } }),
     });
     const scale = new ScaleCluster(cluster);
     try {

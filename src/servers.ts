@@ -20,6 +20,8 @@ export interface TemporalOptions {
   namespace?: string;
   /** Free ones are taken for those not given: give both to start again where one was. */
   ports?: { grpc?: number; ui?: number };
+  /** Of the server's dynamic configuration. */
+  settings?: Record<string, number>;
   detached?: boolean;
 }
 
@@ -32,7 +34,7 @@ export interface TemporalServer extends Running {
 
 /** A Temporal server of our own on 127.0.0.1, answering and with its namespace ready. */
 export async function startTemporal(options: TemporalOptions): Promise<TemporalServer> {
-  const { dbFilename, logFile, report, namespace = 'default', detached = false } = options;
+  const { dbFilename, logFile, report, namespace = 'default', settings = {}, detached = false } = options;
   const { path } = await findServer('temporal', report);
   const ports = { grpc: await freePort(options.ports?.grpc), ui: await freePort(options.ports?.ui) };
   const address = `${LOOPBACK}:${ports.grpc}`;
@@ -42,6 +44,7 @@ export async function startTemporal(options: TemporalOptions): Promise<TemporalS
       ...['server', 'start-dev', '--ip', LOOPBACK, '--port', `${ports.grpc}`, '--ui-port', `${ports.ui}`],
       ...['--namespace', namespace, '--db-filename', dbFilename, '--log-level', 'warn'],
       ...['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=2'],
+      ...Object.entries(settings).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
     ],
     { logFile, detached },
   );

@@ -39,6 +39,15 @@ const GRACE = 2_000;
 /** And is done after so long whatever they do, ms. */
 const FORCE = 30_000;
 
+/**
+ * Long polls of a worker, for each kind of task. A server grants 1,200 of a kind to a namespace on each frontend
+ * (`frontend.namespaceCount`), and every host of every cluster in it wants some: with the SDK's numbers (up to ten
+ * a worker) a hundred nodes are too many. One suffices where tasks are few and long; of workflow tasks one is for those
+ * that stick to a worker. And what the poll of a stopped process is handed is lost until a time-out: the fewer, the better.
+ */
+const ACTIVITY_POLLS = { type: 'simple-maximum', maximum: 1 } as const;
+const WORKFLOW_POLLS = { type: 'simple-maximum', maximum: 2 } as const;
+
 export async function serve({ target, node, role, lock, directory, journal }: ServingOptions): Promise<Serving> {
   installRuntime();
   const { connection: acks, client } = await connectTemporal(target, { retry: false });
@@ -76,6 +85,9 @@ export async function serve({ target, node, role, lock, directory, journal }: Se
         maxHeartbeatThrottleInterval: lock.throttle,
         shutdownGraceTime: GRACE,
         shutdownForceTime: FORCE,
+        // Not maxConcurrent…Polls: the SDK declares those, and does not read them.
+        activityTaskPollerBehavior: ACTIVITY_POLLS,
+        workflowTaskPollerBehavior: WORKFLOW_POLLS,
         ...options,
       }),
     async close() {

@@ -13,6 +13,9 @@ import { control, coordinatorSteps, storageKeeper, storageRelease } from './acti
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
 
+/** Nodes that are asked for their part at one time: each must be reached within `NODE_ANSWERS_WITHIN`, however many there are. */
+const ASKED_AT_ONCE = 50;
+
 /** What an attempt holds while it works. */
 export interface Locked {
   readonly attempt: AttemptId;
@@ -104,7 +107,8 @@ class Held {
       const first = others.shift()!;
       await this.work.run(() => this.#takeNode(settings, first, spare));
     }
-    await this.work.run(() => fanOut(others.map((node) => () => this.#takeNode(settings, node, spare))));
+    const jobs = others.map((node) => () => this.#takeNode(settings, node, spare));
+    await this.work.run(() => fanOut(jobs, { atOnce: ASKED_AT_ONCE }));
     // In the order of the configuration, whoever answered first.
     const nodes = wanted.map(({ id }) => this.#nodes.get(id)).filter((grant) => grant !== undefined);
     return { attempt, settings, storage: this.#storage, nodes };

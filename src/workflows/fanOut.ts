@@ -1,23 +1,32 @@
 import { CancellationScope, CancelledFailure, isCancellation } from '@temporalio/workflow';
+import { inLanes } from '../domain/lanes.ts';
 
 /**
- * Runs all jobs at once. The first failure cancels the others; it settles only when none runs any more. When the caller
- * was cancelled it ends as cancelled even where a dead node never confirmed (its activity ends as a time-out).
+ * Runs all jobs, at once unless told otherwise. The first failure cancels the others, and those that have not begun never
+ * do; it settles only when none runs any more. When the caller was cancelled it ends as cancelled even where a dead node
+ * never confirmed (its activity ends as a time-out).
  */
-export async function fanOut<T>(jobs: readonly (() => Promise<T>)[]): Promise<T[]> {
+export async function fanOut<T>(
+  jobs: readonly (() => Promise<T>)[],
+  { atOnce = jobs.length }: { atOnce?: number } = {},
+): Promise<T[]> {
   const caller = CancellationScope.current();
   const group = new CancellationScope();
+  const answers: T[] = [];
   let first: unknown;
-  const settled = await Promise.allSettled(
-    jobs.map((job) =>
-      group.run(job).catch((error: unknown) => {
+  await inLanes(
+    atOnce,
+    jobs.map((job, place) => async () => {
+      try {
+        if (group.consideredCancelled) throw new CancelledFailure('cancelled before it began');
+        answers[place] = await group.run(job);
+      } catch (error) {
         first ??= error;
         group.cancel();
-        throw error;
-      }),
-    ),
+      }
+    }),
   );
-  if (first === undefined) return settled.map((one) => (one as PromiseFulfilledResult<T>).value);
+  if (first === undefined) return answers;
   if (caller.consideredCancelled && !isCancellation(first)) {
     throw new CancelledFailure('cancelled; not everybody confirmed', [], first as Error);
   }

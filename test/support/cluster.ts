@@ -42,6 +42,8 @@ export interface ClusterOptions {
   timeouts?: Record<string, string>;
   /** As in the configuration file. */
   lock?: Record<string, string>;
+  /** Of Temporal's dynamic configuration. */
+  temporal?: Record<string, number>;
   encryption?: Record<string, string>;
   more?: Record<string, unknown> | ((cluster: TestCluster) => Record<string, unknown>);
   /** When the roots are there and nothing runs yet. */
@@ -338,6 +340,7 @@ export class TestCluster {
       dbFilename: this.#database,
       logFile: join(this.directory, `temporal.${++this.#starts}.log`),
       report: () => undefined,
+      settings: this.#options.temporal ?? {},
       ...(ports ? { ports } : {}),
     });
   }
