@@ -152,7 +152,8 @@ export const markShape = record({
   drill: optional(drillRecord),
 });
 
-export const packRefs = list(record({ id: packId, length: count, footer: count, chunks: count }));
+export const packRef = record({ id: packId, length: count, footer: count, chunks: count });
+export const packRefs = list(packRef);
 
 export const indexFooter = record({
   entries: count,

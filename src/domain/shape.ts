@@ -74,3 +74,13 @@ export const either =
     }
     return fault;
   };
+
+/** JSON of this shape; undefined where it is none, or of another. */
+export function parsed<T>(json: string, shape: Shape): T | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return shape(value, '') === undefined ? (value as T) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { drillDirectory } from '../domain/drill.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { DrilledTree, DrillReceipt, DrillSample } from '../domain/operations.ts';
+import { matching, record } from '../domain/shape.ts';
 import type { Repository } from '../storage/repository.ts';
 import type { JobContext } from './job.ts';
 import type { RestoreNodeInput } from './restoreNode.ts';
@@ -55,6 +56,7 @@ export async function drill(
 interface Note {
   path: string;
 }
+const noteState = record({ path: matching(/^\/./, 'an absolute path') });
 
 const noteOf = (stateDir: string): string => join(stateDir, 'drill.json');
 
@@ -63,7 +65,7 @@ const noteScratch = (stateDir: string, path: string): void => writeState(noteOf(
 
 /** Removes the scratch directory of a drill on this node, if there is one. */
 export async function dropScratch(stateDir: string): Promise<void> {
-  const note = readState<Note>(noteOf(stateDir));
+  const note = readState<Note>(noteOf(stateDir), noteState);
   if (note === undefined) return;
   await rm(note.path, { recursive: true, force: true });
   // That of the operation, unless another node of this machine uses it, too.

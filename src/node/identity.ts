@@ -3,6 +3,7 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { HomarusError, noSpaceAt } from '../domain/errors.ts';
+import { count, record, text } from '../domain/shape.ts';
 import { readState, writeState } from './stateFile.ts';
 import { namesIn } from './workDirectory.ts';
 
@@ -11,14 +12,17 @@ import { namesIn } from './workDirectory.ts';
 interface Incarnation {
   incarnation: string;
 }
+const incarnationState = record({ incarnation: text });
 
 /** A random id, kept in the state directory and in the link directories: any of them proves the node. */
 export function incarnationOf(stateDir: string, linkDirs: readonly string[]): string {
   const places = [stateDir, ...linkDirs].map((directory) => join(directory, 'incarnation.json'));
-  const known = places.map((path) => readState<Incarnation>(path)?.incarnation).find((id) => id !== undefined);
+  const known = places
+    .map((path) => readState<Incarnation>(path, incarnationState)?.incarnation)
+    .find((id) => id !== undefined);
   const incarnation = known ?? randomUUID();
   for (const path of places) {
-    if (readState<Incarnation>(path)?.incarnation !== incarnation) writeState(path, { incarnation });
+    if (readState<Incarnation>(path, incarnationState)?.incarnation !== incarnation) writeState(path, { incarnation });
   }
   return incarnation;
 }
@@ -29,6 +33,7 @@ interface ProcessEntry {
   started: string;
   host: string;
 }
+const processEntry = record({ pid: count, started: text, host: text });
 
 /**
  * One process per state directory. `NodeTaken` while another one lives, even stopped; what a killed one left is taken
@@ -48,7 +53,7 @@ export function claimStateDir(stateDir: string, node: string): () => void {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
-      const other = readState<ProcessEntry>(path);
+      const other = readState<ProcessEntry>(path, processEntry);
       if (other !== undefined && lives(other)) {
         throw new HomarusError(
           'NodeTaken',
@@ -64,7 +69,7 @@ export function claimStateDir(stateDir: string, node: string): () => void {
     rmSync(aside, { force: true });
   }
   return () => {
-    if (readState<ProcessEntry>(path)?.pid === process.pid) rmSync(path, { force: true });
+    if (readState<ProcessEntry>(path, processEntry)?.pid === process.pid) rmSync(path, { force: true });
   };
 }
 
@@ -93,7 +98,7 @@ function setAside(path: string, stale: ProcessEntry | undefined, taken: string):
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  const found = readState<ProcessEntry>(taken);
+  const found = readState<ProcessEntry>(taken, processEntry);
   if (found !== undefined && (found.pid !== stale?.pid || found.started !== stale.started)) linkSync(taken, path);
   rmSync(taken, { force: true });
 }

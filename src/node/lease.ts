@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { HomarusError, hasCode } from '../domain/errors.ts';
 import type { AttemptId, NodeGrant } from '../domain/operations.ts';
+import { count, number, orNull, record, text } from '../domain/shape.ts';
 import { readState, writeState } from './stateFile.ts';
 import { monotonic, StopFlag } from './threads.ts';
 
@@ -12,6 +13,9 @@ interface LeaseState {
   expires: number;
   ttl: number;
 }
+
+const attempt = record({ operation: text, run: text, kind: text, by: text, since: text });
+const leaseState = record({ grant: count, holder: orNull(attempt), expires: number, ttl: number });
 
 /** Time by two clocks: `monotonic` decides while the process lives, `wall` what is left after a restart. */
 export interface Clocks {
@@ -65,7 +69,7 @@ export class NodeLease {
     this.#path = join(stateDir, 'lease.json');
     this.#node = node;
     this.#clocks = clocks;
-    this.#state = readState<LeaseState>(this.#path) ?? { grant: 0, holder: null, expires: 0, ttl: 0 };
+    this.#state = readState<LeaseState>(this.#path, leaseState) ?? { grant: 0, holder: null, expires: 0, ttl: 0 };
     const now = clocks.monotonic();
     const left = Math.min(Math.max(this.#state.expires - clocks.wall(), 0), this.#state.ttl);
     this.#deadline = now + (this.#state.holder ? left : 0);

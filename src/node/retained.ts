@@ -1,6 +1,8 @@
 import { join } from 'node:path';
+import { totals } from '../domain/documentShapes.ts';
 import type { ManifestNode, RootDocument, Totals } from '../domain/documents.ts';
 import { HomarusError, hasCode } from '../domain/errors.ts';
+import { hash, list, oneOf, record, text } from '../domain/shape.ts';
 import { readManifest } from '../storage/backups.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
 import { openReadable } from '../storage/openIndexes.ts';
@@ -31,6 +33,9 @@ interface Header {
 
 /** What an attempt leaves for `promoteRetained`, beside its file of rows. */
 export type Retaining = Pick<Header, 'pages' | 'totals'>;
+
+const retainingState = { pages: list(hash), totals };
+const headerState = record({ version: oneOf(1), backup: text, rows: text, ...retainingState });
 
 /** The retained tree of one root, as a snapshot uses it. */
 export interface Retained {
@@ -69,8 +74,8 @@ export async function openRetained(
   context: JobContext,
 ): Promise<Retained> {
   const directory = directoryOf(place.stateDir, repository.parameters.id);
-  const header = readState<Header>(join(directory, `${rootFile(place.root)}.json`));
-  if (header?.version === 1 && namesIn(directory).includes(header.rows)) {
+  const header = readState<Header>(join(directory, `${rootFile(place.root)}.json`), headerState);
+  if (header && namesIn(directory).includes(header.rows)) {
     const reusable = leadsTo(at, header.backup);
     return {
       rows: new RetainedRows(join(directory, header.rows)),
@@ -163,7 +168,7 @@ export function promoteRetained(
   committed: { backup: string; repository: string },
 ): void {
   const from = retainingPath(place);
-  const retaining = readState<Retaining>(`${from}.json`);
+  const retaining = readState<Retaining>(`${from}.json`, record(retainingState));
   if (!retaining) return;
   if (!/^[0-9a-f]{32}$/.test(committed.repository) || !/^[\w-]+$/.test(committed.backup)) {
     throw new HomarusError('BadInput', `"${committed.repository}" and "${committed.backup}" are no ids`);

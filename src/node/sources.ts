@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { list, record, text } from '../domain/shape.ts';
 import { AppendFile } from './appendFile.ts';
 import type { BytePath } from './bytePath.ts';
 import { toBytePath } from './bytePath.ts';
@@ -20,6 +21,7 @@ export interface SourceRoot {
   /** Directory of the attempt's links. */
   links: BytePath;
 }
+const sourcesState = record({ roots: list(record({ name: text, path: text, links: text })) });
 
 export interface Source {
   /** Where its bytes are: bytes of an absolute path. */
@@ -78,7 +80,7 @@ export class SourceReader {
   readonly #places: Window;
 
   constructor(workDirectory: string) {
-    const header = readState<{ roots: SourceRoot[] }>(join(workDirectory, 'sources.json'));
+    const header = readState<{ roots: SourceRoot[] }>(join(workDirectory, 'sources.json'), sourcesState);
     if (!header) throw new Error(`${workDirectory} holds no snapshot`);
     this.#pages = pagesPath(workDirectory);
     this.#roots = header.roots;

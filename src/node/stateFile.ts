@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { noSpaceAt } from '../domain/errors.ts';
+import { parsed, type Shape } from '../domain/shape.ts';
 import { namesIn } from './workDirectory.ts';
 import { mkdirSync, openSync, renameSync, rmSync, writeFileSync } from './writing.ts';
 
@@ -10,7 +11,8 @@ import { mkdirSync, openSync, renameSync, rmSync, writeFileSync } from './writin
  * names the one that found none.
  */
 
-export function readState<T>(path: string): T | undefined {
+/** Undefined where there is none, and where it is not of this shape: then nothing is known, and it is written anew. */
+export function readState<T>(path: string, shape: Shape): T | undefined {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -18,12 +20,8 @@ export function readState<T>(path: string): T | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  try {
-    return JSON.parse(text) as T;
-  } catch {
-    // Renamed into place only when whole: what does not parse was damaged from outside, and nothing is known.
-    return undefined;
-  }
+  // Renamed into place only when whole: what does not fit was damaged from outside.
+  return parsed<T>(text, shape);
 }
 
 export function writeState(path: string, state: unknown): void {

@@ -1,5 +1,7 @@
 import { closeSync, fsyncSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { packRef } from '../domain/documentShapes.ts';
+import { count, parsed, record } from '../domain/shape.ts';
 import type { PackRef } from '../storage/chunkIndex.ts';
 import { blake3 } from '../storage/hash.ts';
 import { ftruncateSync, openSync, writeSync } from './writing.ts';
@@ -14,6 +16,8 @@ export interface StoredPack {
   raw: number;
   entries: Buffer;
 }
+
+const headState = record({ ref: packRef, raw: count });
 
 /**
  * What this attempt has uploaded, so that a worker that comes back sends nothing twice. Appended and synced after the
@@ -61,9 +65,10 @@ export class UploadJournal {
       const length = headLength + frame.readUInt32LE(4);
       const body = this.#read(at + HEAD_BYTES, length);
       if (body === undefined || blake3.hash([body]).compare(frame, 8, HEAD_BYTES, 0, CHECK_BYTES) !== 0) return;
+      const head = parsed<Omit<StoredPack, 'entries'>>(body.toString('utf8', 0, headLength), headState);
+      if (head === undefined) return;
       at += HEAD_BYTES + length;
-      const { ref, raw } = JSON.parse(body.toString('utf8', 0, headLength)) as Omit<StoredPack, 'entries'>;
-      yield { pack: { ref, raw, entries: body.subarray(headLength) }, end: at };
+      yield { pack: { ...head, entries: body.subarray(headLength) }, end: at };
     }
   }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HomarusError, noSpaceAt } from '../domain/errors.ts';
+import { count, hash, parsed, record } from '../domain/shape.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot } from './roots.ts';
@@ -10,6 +11,7 @@ interface Seen {
   number: number;
   hash: string;
 }
+const seenState = record({ number: count, hash });
 
 /**
  * Remembers the highest root that this machine saw of each repository, in `<stateDir>/seen/<repository id>.json`: a
@@ -66,10 +68,10 @@ export class SeenRoots {
 
   async #read(id: string): Promise<Seen | undefined> {
     try {
-      return JSON.parse(await readFile(this.#path(id), 'utf8')) as Seen;
+      // Cut short by a crash, or damaged from outside: as good as never seen.
+      return parsed<Seen>(await readFile(this.#path(id), 'utf8'), seenState);
     } catch (error) {
-      // Cut short by a crash before this was written atomically on disk: as good as never seen.
-      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -108,3 +108,15 @@ test('what a killed process was about to remember is removed by the next one, an
   await Promise.all(Array.from({ length: 8 }, () => check(present)));
   expect(await readdir(seen)).toEqual([`${id}.json`]);
 });
+
+test.each(['{}', 'null', '[]', '{"number":"7","hash":"ab"}', '{"number":7,"hash":"../x"}'])(
+  'a file that holds %s is none of ours, and is written anew',
+  async (content) => {
+    const path = join(directory, 'seen', `${repository.parameters.id}.json`);
+    await check(present);
+    const remembered = await readFile(path, 'utf8');
+    await writeFile(path, content);
+    await check(present);
+    expect(await readFile(path, 'utf8')).toBe(remembered);
+  },
+);
