@@ -8,7 +8,7 @@ import type { TemporalTarget } from '../client/connect.ts';
 import { connectTemporal } from '../client/connect.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { LockTimes } from '../domain/operations.ts';
-import { installRuntime } from '../telemetry.ts';
+import { installRuntime, log } from '../telemetry.ts';
 import { version } from '../version.ts';
 import type { Started } from './supervisor.ts';
 
@@ -52,7 +52,8 @@ export async function serve({ target, node, role, lock, directory, journal }: Se
   installRuntime();
   const { connection: acks, client } = await connectTemporal(target, { retry: false });
   // Before polling: what a killed process of this node left is handed out again at once.
-  await journal?.handBack(client);
+  const handed = await journal?.handBack(client);
+  if (handed) log('info', `what a killed process ran was handed back: ${handed} activities`, node ? { node } : {});
   const { namespace, connectionOptions } = target;
   const native = await connectNative(connectionOptions);
   const identity = `${role}/${process.pid}@${hostname()}`;
