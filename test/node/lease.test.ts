@@ -124,6 +124,17 @@ describe('the lease of a node', () => {
     await expect(lease.run(older, async () => 'done')).rejects.toMatchObject({ code: 'LockLost' });
   });
 
+  test('refuses work under a grant that was given back, though the same attempt holds the next one', async () => {
+    const lease = started();
+    const older = await granted(lease, attempt('backup-1'));
+    await lease.release(attempt('backup-1'));
+    const newer = await granted(lease, attempt('backup-1'));
+    expect(newer.grant).toBeGreaterThan(older.grant);
+    await expect(lease.run(older, async () => 'done')).rejects.toMatchObject({ code: 'LockLost' });
+    expect(() => lease.refresh(older)).toThrow('grant 1 is not valid any more; backup backup-1 holds it now');
+    expect(lease.refresh(newer)).toBe('refreshed');
+  });
+
   test('stops the work of an older attempt and awaits its end before it grants the node to a newer one', async () => {
     const lease = started();
     const older = await granted(lease, attempt('backup-1'));
