@@ -47,8 +47,8 @@ test(
     rest.letGo();
     const { state, result } = await cluster.end(id);
     expect(state).toBe('succeeded');
-    // Not found out by heartbeats that time out: its upload, and its keeper.
-    expect(cluster.logOf('n2')).toContain('what a killed process ran was handed back: 2 activities');
+    // At once, not when heartbeats time out.
+    expect(cluster.logOf('n2')).toMatch(/what a killed process ran was handed back: \d+ activities/);
     const packs = stored(cluster, 'packs/').map(
       (key) => statSync(join(cluster.directory, 's3/backups/east', key)).size,
     );
