@@ -24,7 +24,8 @@ export interface Point {
 }
 
 const lives = new AsyncLocalStorage<Life>();
-const never = new Promise<never>(() => undefined);
+/** Each time another one: what waits for it can be forgotten. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 /** Thrown by file calls that block: whoever is stopped does nothing any more, not even in `finally`. */
 class Stopped extends Error {}
@@ -88,18 +89,18 @@ export class Life {
   }
 
   async async<T>(what: string, perform: () => Promise<T>, half?: () => Promise<unknown>): Promise<T> {
-    if (this.dead) return never;
+    if (this.dead) return never();
     if (this.#stopsAt(what)) {
       this.#die(half && this.#torn ? half() : undefined);
-      return never;
+      return never();
     }
     const running = perform();
     this.#underWay.add(running);
     try {
       const answer = await running;
-      return this.dead ? never : answer;
+      return this.dead ? never() : answer;
     } catch (error) {
-      if (this.dead) return never;
+      if (this.dead) return never();
       throw error;
     } finally {
       this.#underWay.delete(running);
@@ -175,10 +176,10 @@ export function storeOf(life: Life, store: ObjectStore): ObjectStore {
     removeUnfinished: (before, options) =>
       life.storing('removeUnfinished', () => store.removeUnfinished(before, options)),
     read: (key: string, range?: ByteRange, options?: CallOptions) =>
-      life.dead ? never : store.read(key, range, options),
-    stat: (key, options) => (life.dead ? never : store.stat(key, options)),
+      life.dead ? never() : store.read(key, range, options),
+    stat: (key, options) => (life.dead ? never() : store.stat(key, options)),
     list: (prefix, options) => store.list(prefix, options),
-    now: () => (life.dead ? never : store.now()),
+    now: () => (life.dead ? never() : store.now()),
     close: () => store.close(),
   };
 }
