@@ -85,6 +85,7 @@ async function workersOf(id: string) {
       const asked = { ...attempt, node: id, stateDir: node.stateDir, wanted, workDirectory: work };
       return upload(await open(storage.storage), asked, ownThreadContext(signal));
     },
+    estimate: notHere,
     restore: notHere,
     preview: notHere,
     verifyPacks: notHere,

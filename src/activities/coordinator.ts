@@ -8,6 +8,7 @@ import type {
   ClusterSettings,
   DrillPace,
   DrillPlan,
+  EstimatePlan,
   PlanReceipt,
   RestorePlan,
   SnapshotReceipt,
@@ -196,6 +197,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     /** For who ends before he learns it with his part of the lock. */
     clusterSettings: async (input: { storage: string | undefined }): Promise<ClusterSettings> =>
       deps.settings(input.storage),
+
+    /** What an estimate starts from; locks nothing. */
+    planEstimate: (input: { storage: string | undefined }): Promise<EstimatePlan> =>
+      alive(async (signal) => {
+        const settings = deps.settings(input.storage);
+        const { repository } = await opened(settings.storage, signal);
+        return { settings, repository: repository.parameters.id };
+      }),
 
     /** Names of those who want to be told. */
     noticeTargets: async (input: { notice: Notice }): Promise<string[]> =>

@@ -30,7 +30,7 @@ const key = matching(
   'the key of a staged list',
 );
 const nonce = matching(/^[\w-]{1,100}$/, 'a nonce');
-const kind = oneOf('backup', 'restore', 'preview', 'drill', 'cleanup', 'lock', 'verify', 'keys');
+const kind = oneOf('backup', 'estimate', 'restore', 'preview', 'drill', 'cleanup', 'lock', 'verify', 'keys');
 
 const attempt = record({ operation, run: text, kind, by: text, since: text });
 const storageGrant = record({ attempt, storage: name, repository: text, epoch: count, root: count, ttl: count });
@@ -87,6 +87,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
     plugin: record({ name: text, version: count, data: anything }),
   }),
   clusterSettings: record({ storage }),
+  planEstimate: record({ storage }),
   noticeTargets: record({ notice }),
   sendNotice: record({ target: name, notice }),
   planRestore: record({
@@ -138,6 +139,7 @@ export const inputs: Readonly<Record<string, Shape>> = {
   keepNode: nodeGrant,
   releaseNode: record({ attempt, committed: orNull(record({ repository: text, backup: documentId })) }),
   snapshotNode: record({ grant: nodeGrant, storage: storageGrant }),
+  estimateNode: record({ operation, storageName: name, repository: text }),
   uploadNode: record({ grant: nodeGrant, storage: storageGrant, wanted: stagedList }),
   restoreNode: record({ grant: nodeGrant, storage: orNull(storageGrant), ...restoreWork }),
   previewNode: record({ operation, ...restoreWork }),

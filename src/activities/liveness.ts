@@ -3,6 +3,7 @@ import type { Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { noSpaceAt } from '../domain/errors.ts';
 import type { HeartbeatDetails, NodeProgress } from '../domain/operations.ts';
+import { progressText } from '../domain/progressText.ts';
 import type { StopFlag } from '../node/threads.ts';
 import { withFields } from '../telemetry.ts';
 import { Attempts } from './attempts.ts';
@@ -85,7 +86,7 @@ export interface JobRun {
 export function watched<T>(liveness: Liveness, name: string, job: (run: JobRun) => Promise<T>): Promise<T> {
   let progress: NodeProgress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rate: 0, at: 'starting' };
   return liveness.run(
-    (): HeartbeatDetails => ({ v: 1, node: name, progress }),
+    (): HeartbeatDetails => ({ v: 1, text: progressText(name, progress), node: name, progress }),
     (signal) =>
       job({
         signal,

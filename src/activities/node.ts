@@ -11,7 +11,7 @@ import type {
   StorageGrant,
   UploadReceipt,
 } from '../domain/operations.ts';
-import type { RestoreForecast } from '../domain/results.ts';
+import type { NodeEstimate, RestoreForecast } from '../domain/results.ts';
 import type { NodeLease } from '../node/lease.ts';
 import type { VerifyPacksInput } from '../node/verifyPacks.ts';
 import { atTheDoor } from './inputs.ts';
@@ -22,6 +22,7 @@ import type { NodePlugin } from './plugin.ts';
 /** What the jobs of a node do, whoever asks; `workers/node.ts` makes them from the configuration. */
 export interface NodeJobs {
   snapshot(work: { storage: StorageGrant }, run: JobRun): Promise<SnapshotReceipt>;
+  estimate(work: EstimateWork, run: JobRun): Promise<NodeEstimate>;
   upload(work: { storage: StorageGrant; wanted: StagedList }, run: JobRun): Promise<UploadReceipt>;
   restore(work: RestoreWork, run: JobRun): Promise<RestoreReceipt>;
   preview(work: RestoreWork, run: JobRun): Promise<RestoreForecast>;
@@ -29,6 +30,13 @@ export interface NodeJobs {
   drill(work: DrillWork, run: JobRun): Promise<DrillReceipt>;
   /** Removes what a drill left. */
   endDrill(): Promise<void>;
+}
+
+export interface EstimateWork {
+  operation: string;
+  storageName: string;
+  /** Id of the repository in it. */
+  repository: string;
 }
 
 export interface DrillWork {
@@ -121,6 +129,9 @@ export function createNodeActivities(deps: NodeDeps) {
       }),
 
     endDrill: (input: { grant: NodeGrant }): Promise<void> => underGrant(input.grant, () => deps.jobs.endDrill()),
+
+    /** Only looks, so it takes no part of the lock. */
+    estimateNode: (input: EstimateWork): Promise<NodeEstimate> => watched((run) => deps.jobs.estimate(input, run)),
 
     /** Only looks, so it takes no part of the lock. */
     previewNode: (input: RestoreWork): Promise<RestoreForecast> => watched((run) => deps.jobs.preview(input, run)),

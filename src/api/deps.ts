@@ -23,6 +23,8 @@ export interface ApiDeps {
   /** Empty: everybody who reaches it may do everything, so only this machine reaches it. */
   tokens: readonly TokenHash[];
   tls?: { cert: Buffer; key: Buffer };
+  /** What this process counts, as Prometheus reads it; null where nothing is counted. */
+  metrics: (() => Promise<string>) | null;
   storage: StorageDoor;
   temporal: TemporalDoor;
   log: Log;

@@ -30,6 +30,10 @@ export const operationId = z
   });
 export const nodeId = name;
 export const nodeIds = z.array(name).min(1).max(1_000);
+export const directory = z
+  .string()
+  .max(4_096)
+  .regex(/^\/[^\0]*$/, 'give an absolute path, which means the same on every machine');
 export const storageQuery = z.strictObject({ storage: storageName.optional() });
 export const backupParams = z.strictObject({ backup: backupName });
 export const operationParams = z.strictObject({ operation: operationId });
@@ -47,6 +51,13 @@ export const retentionUse = retention.describe('Takes the place of the same fiel
 
 /** Of answers. */
 export const started = z.object({ operation: z.string() }).meta({ id: 'Started' });
+
+const drill = {
+  ...{ at: time, by: z.string(), operation: z.string(), ok: z.boolean(), reason: z.string().exactOptional() },
+  ...{ percent: z.number(), files: count, bytes: count, fetchedBytes: count, tookMs: count },
+  expectedMs: count.describe('How long a restore of the whole backup would take'),
+  checked: z.boolean().describe("The plugin's check passed"),
+};
 
 const entry = {
   name: z.string(),
@@ -66,16 +77,9 @@ const entry = {
   requires: z.array(z.string()).exactOptional().describe('Backups that it cannot do without'),
   pinned: z.boolean(),
   pinnedUntil: time.nullable(),
-  drill: z
-    .object({
-      ...{ at: time, by: z.string(), operation: z.string(), ok: z.boolean(), reason: z.string().exactOptional() },
-      ...{ percent: z.number(), files: count, bytes: count, fetchedBytes: count, tookMs: count },
-      expectedMs: count.describe('How long a restore of the whole backup would take'),
-      checked: z.boolean().describe("The plugin's check passed"),
-    })
-    .nullable()
-    .describe('How its latest restore drill went'),
+  drill: z.object(drill).nullable().describe('How its latest restore drill went'),
 };
+export const drillOfBackup = z.object({ backup: z.string(), ...drill }).meta({ id: 'Drill' });
 export const backup = z
   .object({ ...entry, manifest: z.object({ length: count, hash: z.string() }) })
   .meta({ id: 'Backup' }) satisfies z.ZodType<ListedBackup>;

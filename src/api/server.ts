@@ -12,6 +12,7 @@ import { parse } from './route.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { cleanupRoutes } from './routes/cleanups.ts';
 import { clusterRoutes } from './routes/cluster.ts';
+import { drillRoutes } from './routes/drills.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { restoreRoutes } from './routes/restores.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
@@ -63,6 +64,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
 export const apiRoutes = (deps: ApiDeps, events: Events): Route[] => [
   ...backupRoutes(deps),
   ...restoreRoutes(deps),
+  ...drillRoutes(deps),
   ...cleanupRoutes(deps),
   ...operationRoutes(deps, events),
   ...scheduleRoutes(deps),

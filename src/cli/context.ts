@@ -19,8 +19,7 @@ export class Context {
   #config: Promise<Config> | undefined;
   #connected: Promise<{ client: Client; connection: Connection }> | undefined;
   readonly #stores: ObjectStore[] = [];
-  readonly #interruption = new AbortController();
-  #listening = false;
+  #interruption: AbortController | undefined;
 
   /** `configFile`: as given on the command line. */
   constructor(terminal: Terminal, output: Output, configFile: string | undefined) {
@@ -71,11 +70,12 @@ export class Context {
     return { namespace, address: connectionOptions.address ?? 'localhost:7233' };
   }
 
-  /** Aborted by Ctrl-C, from now on; a second one ends the process as ever. */
+  /** Aborted by the next Ctrl-C, from now on; one after that, unless this is asked for again, ends the process as ever. */
   interruption(): AbortSignal {
-    if (!this.#listening) {
-      this.#listening = true;
-      process.once('SIGINT', () => this.#interruption.abort());
+    if (this.#interruption === undefined || this.#interruption.signal.aborted) {
+      const next = new AbortController();
+      this.#interruption = next;
+      process.once('SIGINT', () => next.abort());
     }
     return this.#interruption.signal;
   }

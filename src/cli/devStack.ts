@@ -53,7 +53,11 @@ export async function startStack(options: StackOptions): Promise<DevStack> {
     detached,
     ...(options.port === undefined ? {} : { ports: { grpc: options.port } }),
   });
-  const env = { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
+  const env = {
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: temporal.namespace,
+    HOMARUS_TEMPORAL_UI: temporal.uiUrl,
+  };
   const processes: StackProcess[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(processes.map(endProcess));

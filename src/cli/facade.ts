@@ -5,20 +5,25 @@ import type { TemporalTarget } from '../client/connect.ts';
 import { SharedReading } from '../client/sharedReading.ts';
 import type { Config } from '../config.ts';
 import { HomarusError } from '../domain/errors.ts';
+import type { MetricsEndpoint } from '../telemetry.ts';
 import { log } from '../telemetry.ts';
 import type { Repositories } from '../workers/settings.ts';
 import { storageNamed } from '../workers/settings.ts';
 import type { Started } from '../workers/supervisor.ts';
+
+/** ms */
+const SCRAPED_WITHIN = 5_000;
 
 /** Serves the facade until it is told to stop. Temporal need not be there for it to start. */
 export async function serveApi(
   config: Config,
   target: TemporalTarget,
   repositories: Repositories,
-  stop: AbortSignal,
-  started: Started,
+  { metrics, stop, started }: { metrics: MetricsEndpoint | undefined; stop: AbortSignal; started: Started },
 ): Promise<void> {
-  const { host, port, tokens, tls, temporalUi } = config.api;
+  const { host, port, tokens, tls } = config.api;
+  // `homarus dev` knows where the UI of its own server is.
+  const temporalUi = config.api.temporalUi ?? process.env.HOMARUS_TEMPORAL_UI;
   const temporal = openTemporalDoor(target, config.cluster, {
     nodes: config.nodes,
     schedules: config.schedules.map(({ name }) => name),
@@ -33,6 +38,7 @@ export async function serveApi(
     temporalUi: temporalUi ? `${temporalUi.replace(/\/+$/, '')}/namespaces/${target.namespace}/workflows` : null,
     tokens,
     ...(tls ? { tls: { cert: file(tls.certFile, 'certFile'), key: file(tls.keyFile, 'keyFile') } } : {}),
+    metrics: metrics ? () => scraped(metrics) : null,
     storage: storageDoor(config, repositories),
     temporal,
     log,
@@ -48,6 +54,16 @@ export async function serveApi(
   });
   await app.close();
   await temporal.close();
+}
+
+/** From the endpoint of this very process. */
+async function scraped({ host, port }: MetricsEndpoint): Promise<string> {
+  const anywhere: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+  const address = anywhere[host] ?? host;
+  const answer = await fetch(`http://${address.includes(':') ? `[${address}]` : address}:${port}/metrics`, {
+    signal: AbortSignal.timeout(SCRAPED_WITHIN),
+  });
+  return answer.text();
 }
 
 function storageDoor(config: Config, repositories: Repositories) {

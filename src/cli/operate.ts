@@ -1,6 +1,7 @@
 import type { OperationName, Operations } from '../client/operations.ts';
 import type { OperationStatus } from '../client/progress.ts';
-import { HomarusError, isErrorCode } from '../domain/errors.ts';
+import { HomarusError, hasCode, isErrorCode } from '../domain/errors.ts';
+import { canAsk, whatNow } from './ask.ts';
 import type { Context } from './context.ts';
 import { follow } from './follow.ts';
 import { describeOutcome } from './outcomes.ts';
@@ -35,7 +36,30 @@ export async function operate<N extends OperationName>(
   const interrupted = context.interruption();
   await startOperation(client, cluster, name, { ...request, by: context.who }, id);
   if (!operating.wait) return { result: { operation: id }, text: id };
-  return answerOf(context, id, await watch(context, id, operating.enough, interrupted), operating.describe);
+  return answerOf(context, id, await attend(context, id, operating.enough, interrupted), operating.describe);
+}
+
+/** Shows an operation until it ends; at Ctrl-C it asks on a terminal what to do. Undefined when it is left running. */
+export async function attend(
+  context: Context,
+  id: string,
+  enough?: Operating['enough'],
+  interrupted = context.interruption(),
+): Promise<OperationStatus | undefined> {
+  for (let signal = interrupted; ; signal = context.interruption()) {
+    const status = await watch(context, id, enough, signal);
+    if (status !== undefined || context.output.json || !canAsk(context.terminal)) return status;
+    const chosen = await whatNow(context.terminal, id);
+    if (chosen === 'leave') return undefined;
+    if (chosen === 'cancel') {
+      const { cancelOperation } = await import('../client/operations.ts');
+      // It may have ended while somebody thought about it.
+      await cancelOperation(await context.client(), id).catch((error: unknown) => {
+        if (!hasCode(error, 'OperationNotFound')) throw error;
+      });
+      return watch(context, id);
+    }
+  }
 }
 
 /** Shows an operation until it ends; undefined when Ctrl-C came before. */
@@ -74,8 +98,7 @@ async function leftAlone(context: Context, id: string): Promise<Answer> {
   const { namespace, address } = await context.temporal();
   context.output.note(
     [
-      `The operation goes on. To see it again:  homarus follow ${id}`,
-      `To cancel it:  homarus cancel ${id}`,
+      `The operation goes on.  See it again: homarus follow ${id}  Cancel it: homarus cancel ${id}`,
       `  or:  temporal workflow cancel --workflow-id ${id} --namespace ${namespace} --address ${address}`,
     ].join('\n'),
   );

@@ -1,5 +1,6 @@
 import type { OperationStatus } from '../client/progress.ts';
 import type {
+  BackupEstimate,
   BackupResult,
   CleanupResult,
   DrillResult,
@@ -9,6 +10,7 @@ import type {
 } from '../domain/results.ts';
 import { whySkipped } from '../domain/results.ts';
 import { formatBytes, formatDuration } from '../domain/text.ts';
+import { describeEstimate } from './estimateText.ts';
 import { describePreview, wordsOf } from './previewText.ts';
 import { counted } from './terminal.ts';
 
@@ -19,6 +21,8 @@ export function describeOutcome({ id, kind, result }: OperationStatus): string {
   switch (kind) {
     case 'backup':
       return describeBackup(result as BackupResult);
+    case 'estimate':
+      return describeEstimate(result as BackupEstimate);
     case 'restore':
       return describeRestore(result as RestoreResult);
     case 'drill':

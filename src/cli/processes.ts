@@ -21,7 +21,7 @@ export async function runParts(config: Config, parts: Parts): Promise<void> {
     await repositories.checkKeys();
     const metrics = metricsOf(config, process.env.HOMARUS_METRICS);
     if (metrics !== undefined) await countProcess(config.cluster, metrics, parts, stopping);
-    await runWith(repositories, config, parts, stopping);
+    await runWith(repositories, config, parts, { metrics, stop: stopping });
   } finally {
     await repositories.close();
   }
@@ -45,7 +45,12 @@ async function countProcess(cluster: string, metrics: MetricsEndpoint, parts: Pa
   sampleProcess({ cluster, process: roles.join('+') }, stop);
 }
 
-async function runWith(repositories: Repositories, config: Config, parts: Parts, stopping: AbortSignal): Promise<void> {
+async function runWith(
+  repositories: Repositories,
+  config: Config,
+  parts: Parts,
+  { metrics, stop: stopping }: { metrics: MetricsEndpoint | undefined; stop: AbortSignal },
+): Promise<void> {
   const target = temporalTarget(config);
   const running: Promise<void>[] = [];
   const failed = new AbortController();
@@ -69,7 +74,7 @@ async function runWith(repositories: Repositories, config: Config, parts: Parts,
   }
   if (parts.api) {
     const { serveApi } = await import('./facade.ts');
-    start(serveApi(config, target, repositories, stop, started));
+    start(serveApi(config, target, repositories, { metrics, stop, started }));
   }
   await Promise.allSettled(running);
   // An open channel to the parent would keep this process alive.

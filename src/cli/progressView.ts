@@ -66,9 +66,15 @@ class Bars implements ProgressView {
   }
 
   show(status: OperationStatus): void {
-    const { columns = 80, rows = 24 } = this.#terminal.stderr;
+    // A terminal that nobody told its size, such as a serial line, says 0.
+    const { columns, rows } = this.#terminal.stderr;
     const elapsed = Math.max(0, this.#now() - Date.parse(status.started));
-    const lines = frameOf(status, { width: columns, rows, colour: hasColour(this.#terminal), elapsed });
+    const lines = frameOf(status, {
+      width: columns || 80,
+      rows: rows || 24,
+      colour: hasColour(this.#terminal),
+      elapsed,
+    });
     const drawn = lines.map((line) => `${line}${CLEAR_LINE}\n`).join('');
     this.#terminal.stderr.write(`${UP(this.#drawn)}\r${NO_WRAP}${drawn}${WRAP}${CLEAR_BELOW}`);
     this.#drawn = lines.length;

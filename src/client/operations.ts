@@ -13,6 +13,7 @@ import type {
   VerifyRequest,
 } from '../domain/requests.ts';
 import type {
+  BackupEstimate,
   BackupResult,
   CleanupResult,
   DrillResult,
@@ -27,6 +28,7 @@ import { attributesOf, withAttributes } from './searchAttributes.ts';
 /** Request and result of each operation. */
 export interface Operations {
   backup: { request: BackupRequest; result: BackupResult | Skipped };
+  estimate: { request: BackupRequest; result: BackupEstimate | Skipped };
   restore: { request: RestoreRequest; result: RestoreResult | Skipped };
   drill: { request: DrillRequest; result: DrillResult | Skipped };
   preview: { request: RestoreRequest; result: RestorePreview | Skipped };
@@ -173,6 +175,7 @@ export function notFoundOr(id: string, error: unknown): unknown {
 function summaryOf(name: OperationName, cluster: string, request: Operations[OperationName]['request']): string {
   const what = {
     backup: () => ('label' in request && request.label ? `"${request.label}"` : ''),
+    estimate: () => 'of a backup',
     restore: () => `of ${(request as RestoreRequest).backup}`,
     drill: () => `of ${(request as DrillRequest).backup ?? 'latest'}`,
     preview: () => `of a restore of ${(request as RestoreRequest).backup}`,

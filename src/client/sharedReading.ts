@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Mark } from '../storage/marks.ts';
 import { listMarks } from '../storage/marks.ts';
 import type { Repository } from '../storage/repository.ts';
-import type { RootAt } from '../storage/roots.ts';
 import { presentRoot } from '../storage/roots.ts';
 import type { ListedBackup, Reading } from './reading.ts';
 import { withMarks } from './reading.ts';
@@ -69,8 +68,10 @@ export class SharedReading {
   async #refreshed(): Promise<Listing> {
     const repository = this.#repository ?? (await this.#open());
     const former = this.#listing;
-    const at: RootAt = await presentRoot(repository, { cached: former?.reading.at });
-    const marks = await listMarks(repository, { known: this.#marks });
+    const [at, marks] = await Promise.all([
+      presentRoot(repository, { cached: former?.reading.at }),
+      listMarks(repository, { known: this.#marks }),
+    ]);
     this.#repository = repository;
     if (former && at === former.reading.at && isSame(marks, this.#marks)) return former;
     this.#marks = new Map(marks.map((mark) => [mark.key, mark]));

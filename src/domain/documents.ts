@@ -15,7 +15,16 @@ export interface Holder {
   ttl: number;
 }
 
-export type OperationKind = 'backup' | 'restore' | 'preview' | 'drill' | 'cleanup' | 'lock' | 'verify' | 'keys';
+export type OperationKind =
+  | 'backup'
+  | 'estimate'
+  | 'restore'
+  | 'preview'
+  | 'drill'
+  | 'cleanup'
+  | 'lock'
+  | 'verify'
+  | 'keys';
 
 export interface BackupEntry {
   name: string;

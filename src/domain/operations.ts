@@ -87,9 +87,16 @@ export interface SnapshotReceipt {
   vanished: number;
 }
 
+/** What an estimate starts from. */
+export interface EstimatePlan {
+  settings: ClusterSettings;
+  /** Id of the repository. */
+  repository: string;
+}
+
 export interface PlanReceipt {
-  /** For each node that has something to upload. */
-  wanted: { node: string; list: StagedList }[];
+  /** For each node that has something to upload; bytes before compression. */
+  wanted: { node: string; list: StagedList; bytes: number }[];
   chunks: number;
   bytes: number;
   /** Chunks found in packs that a died backup left. */
@@ -130,6 +137,8 @@ export interface RestorePlan {
   pairs: RestorePair[];
   /** Ids of nodes that the backup has nothing for. */
   missing: string[];
+  /** Bytes of all files of each node of the backup. */
+  bytesOf: Record<string, number>;
   settings: ClusterSettings;
   /** Id of the repository that has it. */
   repository: string;
@@ -150,8 +159,6 @@ export interface DrillPlan extends RestorePlan {
   /** Where each node makes its scratch directory. */
   directory: string;
   sample: DrillSample;
-  /** Bytes of all files of each node of the backup. */
-  bytesOf: Record<string, number>;
 }
 
 /** How fast the last drill was that went well. */
@@ -216,6 +223,7 @@ export type Phase =
   | 'locking'
   | 'plugin'
   | 'snapshot'
+  | 'estimate'
   | 'plan'
   | 'upload'
   | 'commit'
@@ -266,6 +274,8 @@ export interface OperationProgress {
 /** Details of a heartbeat. */
 export interface HeartbeatDetails {
   v: 1;
+  /** The same as it reads in Temporal's UI. */
+  text: string;
   node: string;
   progress: NodeProgress;
 }

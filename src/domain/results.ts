@@ -62,6 +62,54 @@ export interface RestorePreview {
   plugin?: unknown;
 }
 
+/** Files that a backup would take, and their bytes. */
+export interface FileCounts {
+  files: number;
+  bytes: number;
+}
+
+/** Paths that a backup would not take. `first`: an example, as people read it. */
+export interface LeftOutPaths {
+  root: string;
+  why: LeftOutReason;
+  count: number;
+  first: string;
+}
+
+/** `excluded`: by the configuration, each directory counted once, with all that is below it. `special`: FIFOs, sockets, devices. */
+export type LeftOutReason = 'excluded' | 'special' | 'unreadable' | 'vanished';
+
+/** Of one node, what a backup would read, by size, mtime and inode: nothing was read. */
+export interface NodeEstimate extends FileCounts {
+  node: string;
+  /** False where a root has no former tree to compare with: all in it counts as new. */
+  compared: boolean;
+  /** Not in the node's last backup; in it, but not the same by size, mtime or inode; the same, so that it is not read. */
+  added: FileCounts;
+  changed: FileCounts;
+  unchanged: FileCounts;
+  /** Bytes of files that may have to be stored, before compression: less where other nodes or backups have the same content. */
+  storeAtMost: number;
+  leftOut: LeftOutPaths[];
+  /** What is unreadable would end a backup here (`onUnreadable: fail`). */
+  wouldFail: boolean;
+}
+
+/** What a backup with the same request would read and store, as far as that is known without reading; nothing was locked. */
+export interface BackupEstimate extends FileCounts {
+  nodes: NodeEstimate[];
+  /** Ids of nodes that did not answer, or were left out by the request. */
+  missing: string[];
+  added: FileCounts;
+  changed: FileCounts;
+  unchanged: FileCounts;
+  storeAtMost: number;
+  /** Ids of nodes at which a backup would fail. */
+  wouldFail: string[];
+  /** Of the cluster: all but `files` may add what only they know. */
+  plugin: string;
+}
+
 export interface BackupResult {
   backup: string;
   attempt: number;

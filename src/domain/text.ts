@@ -10,6 +10,10 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${BYTE_UNITS[unit]}`;
 }
 
+/** `1,200 files with 3.4 GiB` */
+export const filesOf = ({ files, bytes }: { files: number; bytes: number }): string =>
+  `${files.toLocaleString('en-US')} file${files === 1 ? '' : 's'} with ${formatBytes(bytes)}`;
+
 /** Of bytes per second. */
 export const formatRate = (rate: number): string => `${formatBytes(rate)}/s`;
 

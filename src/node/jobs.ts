@@ -7,6 +7,8 @@ import type { CleanerInput } from './cleaner.ts';
 import { clean } from './cleaner.ts';
 import type { DrillInput } from './drill.ts';
 import { drill } from './drill.ts';
+import type { EstimateInput } from './estimate.ts';
+import { estimate } from './estimate.ts';
 import type { ExtractInput } from './extract.ts';
 import { extract } from './extract.ts';
 import type { FinishArgs } from './finish.ts';
@@ -56,6 +58,8 @@ async function using<T>(
 export const jobs = {
   snapshot: (args: RepositoryArgs & SnapshotInput, context: JobContext) =>
     using(args, context, (repository) => snapshot(repository, args, context)),
+  estimate: (args: RepositoryArgs & EstimateInput, context: JobContext) =>
+    using(args, context, (repository) => estimate(repository, args, context)),
   upload: (args: RepositoryArgs & UploadInput, context: JobContext) =>
     using(args, context, (repository) => upload(repository, args, context)),
   restore: (args: RepositoryArgs & RestoreNodeInput, context: JobContext) =>

@@ -4,11 +4,17 @@ import { shown } from './bytePath.ts';
 
 export type OnUnreadable = 'fail' | 'skip';
 
+/** One kind of what was left out, and an example of it. */
+export interface Example {
+  first: BytePath;
+  count: number;
+}
+
 /** What a snapshot of a root leaves out, counted, with an example of each; or why it cannot go on. */
 export class LeftOut {
   readonly #where: string;
   readonly #onUnreadable: OnUnreadable;
-  readonly #examples = new Map<string, { first: BytePath; count: number }>();
+  readonly #examples = new Map<string, Example>();
 
   constructor(node: string, root: string, onUnreadable: OnUnreadable) {
     this.#where = `node ${node}, root ${root}`;
@@ -52,6 +58,13 @@ export class LeftOut {
 
   get vanishedCount(): number {
     return this.#counted(VANISHED);
+  }
+
+  /** What was counted of each reason that an estimate tells. */
+  get examples(): { special?: Example; unreadable?: Example; vanished?: Example } {
+    const kinds = { special: SPECIAL, unreadable: UNREADABLE, vanished: VANISHED };
+    const found = Object.entries(kinds).map(([why, kind]) => [why, this.#examples.get(kind)] as const);
+    return Object.fromEntries(found.filter(([, example]) => example !== undefined));
   }
 
   /** One for each kind. What vanished is no reason to warn. */

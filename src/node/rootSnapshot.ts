@@ -350,7 +350,7 @@ function rowOf(path: BytePath, type: Found['type'], stats: BigIntStats): Row {
 }
 
 /** By size and mtime, and where the state is of this very node, by inode. */
-function isUnchanged(former: Row, stats: BigIntStats, local: boolean): boolean {
+export function isUnchanged(former: Row, stats: BigIntStats, local: boolean): boolean {
   return (
     former.type === 'file' &&
     BigInt(former.size) === stats.size &&

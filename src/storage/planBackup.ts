@@ -38,15 +38,16 @@ export async function planBackup(
     });
     const staging = { epoch: grant.epoch, operation: grant.attempt.operation };
     const wanted: PlanReceipt['wanted'] = [];
-    for (const { node, records, chunks } of plan.shares) {
+    for (const { node, records, chunks, bytes } of plan.shares) {
       const own = input.snapshots.find((receipt) => receipt.node === node)?.chunks;
       // All that it has: the list is there already.
       if (own?.records === chunks) {
-        wanted.push({ node, list: own });
+        wanted.push({ node, list: own, bytes });
         continue;
       }
       const prefix = `${stagingOf(repository.sealing, staging, node)}wanted`;
-      wanted.push({ node, list: await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options) });
+      const list = await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options);
+      wanted.push({ node, list, bytes });
     }
     return { wanted, chunks: plan.chunks, bytes: plan.bytes, adopted: plan.adopted, orphans };
   } finally {

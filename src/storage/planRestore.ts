@@ -30,8 +30,16 @@ export async function planRestore(
   const missing = request.nodes === undefined ? partial : [];
   const { id } = repository.parameters;
   const { plugin } = manifest;
-  return { backup, pairs, missing, settings, plugin, repository: id, lockStorage: root.cluster === settings.cluster };
+  return {
+    ...{ backup, pairs, missing, settings, plugin, repository: id, bytesOf: bytesOf(manifest.nodes) },
+    lockStorage: root.cluster === settings.cluster,
+  };
 }
+
+const bytesOf = (nodes: readonly ManifestNode[]): Record<string, number> =>
+  Object.fromEntries(
+    nodes.map(({ id, roots }) => [id, roots.reduce((sum, { totals }) => sum + totals.bytes, 0)] as const),
+  );
 
 /** What a drill restores, and where: each node what a restore would bring it, or one node all. */
 export async function planDrill(
@@ -53,14 +61,12 @@ export async function planDrill(
     node === undefined
       ? matchNodes(manifest.nodes, settings.nodes, { missing })
       : manifest.nodes.map(({ id }): RestorePair => ({ from: id, to: knownNode(settings, node), how: 'map' }));
-  const bytes = ({ id, roots }: ManifestNode) =>
-    [id, roots.reduce((sum, { totals }) => sum + totals.bytes, 0)] as const;
   return {
     ...{ backup, pairs, missing, settings, plugin: manifest.plugin, repository: repository.parameters.id },
     lockStorage: false,
     directory: request.directory ?? options.directory,
     sample: { percent, seed: options.seed },
-    bytesOf: Object.fromEntries(manifest.nodes.map(bytes)),
+    bytesOf: bytesOf(manifest.nodes),
   };
 }
 

@@ -74,6 +74,16 @@ export function createNodeJobs(
         watched(run),
       ),
 
+    estimate: async ({ operation, storageName, repository: id }, run) =>
+      runJob(
+        'estimate',
+        {
+          ...(await repository(storageName, id, config.cluster, run)),
+          ...{ operation, node: source, select: { include, exclude }, onUnreadable },
+        },
+        watched(run),
+      ),
+
     upload: async ({ storage, wanted }, run) => {
       const attempt = attemptOf(storage);
       return runJob(

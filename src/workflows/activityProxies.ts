@@ -20,10 +20,10 @@ export const coordinatorWork = (lock: LockTimes): ActivityInterfaceFor<Coordinat
   proxyActivities<CoordinatorActivities>(timeouts.coordinatorWork(lock));
 
 export const storageKeeper = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
-  proxyActivities<CoordinatorActivities>(timeouts.keeper(lock));
+  proxyActivities<CoordinatorActivities>({ ...timeouts.keeper(lock), summary: 'the storage' });
 
 export const storageRelease = (lock: LockTimes): ActivityInterfaceFor<CoordinatorActivities> =>
-  proxyActivities<CoordinatorActivities>(timeouts.releaseStorageOptions(lock));
+  proxyActivities<CoordinatorActivities>({ ...timeouts.releaseStorageOptions(lock), summary: 'the storage' });
 
 type NodeStep = 'acquire' | 'keep' | 'release';
 
@@ -66,9 +66,15 @@ export const nodePlugin = (cluster: string, node: string, lock: LockTimes, type:
     summary: node,
   })[type] as NodePluginActivity;
 
-export const nodeWork = (cluster: string, node: string, lock: LockTimes): ActivityInterfaceFor<NodeActivities> =>
+/** `todo`: what it is, for Temporal's UI. */
+export const nodeWork = (
+  cluster: string,
+  node: string,
+  lock: LockTimes,
+  todo = '',
+): ActivityInterfaceFor<NodeActivities> =>
   proxyActivities<NodeActivities>({
     ...timeouts.nodeWork(lock),
     taskQueue: nodeQueue(cluster, node),
-    summary: node,
+    summary: todo === '' ? node : `${node}: ${todo}`,
   });

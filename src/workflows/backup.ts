@@ -4,6 +4,7 @@ import { padded } from '../domain/documents.ts';
 import type { PlanReceipt, SnapshotReceipt, StorageGrant, StreamReceipt, UploadReceipt } from '../domain/operations.ts';
 import type { BackupRequest } from '../domain/requests.ts';
 import type { BackupResult, Skipped } from '../domain/results.ts';
+import { filesOf, formatBytes } from '../domain/text.ts';
 import { flowNamed } from '../plugins/flows.ts';
 import type { BackupSteps } from '../plugins/plugin.ts';
 import { coordinatorWork, nodeWork } from './activityProxies.ts';
@@ -66,7 +67,7 @@ async function attemptBackup(
   const grants = new Map(locked.nodes.map((grant) => [grant.node, grant]));
   const missing = settings.nodes.map(({ id }) => id).filter((id) => !grants.has(id));
   operation.goesWithout(missing);
-  const onNode = (node: string) => nodeWork(settings.cluster, node, settings.lock);
+  const onNode = (node: string, todo?: string) => nodeWork(settings.cluster, node, settings.lock, todo);
   const started = new Date().toISOString();
   const streams: StreamReceipt[] = [];
   let snapshots: SnapshotReceipt[] | undefined;
@@ -80,8 +81,16 @@ async function attemptBackup(
   const steps: BackupSteps<unknown> = {
     ...stepsOf(flow, locked, missing),
     async snapshot() {
-      snapshots = await operation.eachNode('snapshot', [...grants.keys()], (node) =>
-        onNode(node).snapshotNode({ grant: grants.get(node)!, storage }),
+      snapshots = await operation.eachNode(
+        'snapshot',
+        [...grants.keys()],
+        (node) => onNode(node).snapshotNode({ grant: grants.get(node)!, storage }),
+        {
+          did: ({ totals, hashedBytes }) => ({
+            text: `${filesOf(totals)}, ${formatBytes(hashedBytes)} of them read`,
+            bytes: hashedBytes,
+          }),
+        },
       );
     },
     async plan() {
@@ -90,9 +99,16 @@ async function attemptBackup(
       plan = await coordinatorWork(settings.lock).planBackup(input);
     },
     async upload() {
-      const lists = new Map(done(plan, 'a plan').wanted.map(({ node, list }) => [node, list]));
-      uploads = await operation.eachNode('upload', [...lists.keys()], (node) =>
-        onNode(node).uploadNode({ grant: grants.get(node)!, storage, wanted: lists.get(node)! }),
+      const shares = new Map(done(plan, 'a plan').wanted.map((share) => [share.node, share]));
+      uploads = await operation.eachNode(
+        'upload',
+        [...shares.keys()],
+        (node, todo) =>
+          onNode(node, todo).uploadNode({ grant: grants.get(node)!, storage, wanted: shares.get(node)!.list }),
+        {
+          todo: (node) => `${formatBytes(shares.get(node)!.bytes)} to store`,
+          did: ({ bytes, stored }) => ({ text: `${formatBytes(bytes)} stored as ${formatBytes(stored)}`, bytes }),
+        },
       );
     },
     async commit({ data, requires = [] }) {

@@ -3,12 +3,13 @@ import { drillDirectory, expectedRestore } from '../domain/drill.ts';
 import type { DrillPlan, DrillReceipt } from '../domain/operations.ts';
 import type { DrillRequest, RestoreRequest } from '../domain/requests.ts';
 import type { DrillRecord, DrillResult, Skipped } from '../domain/results.ts';
+import { formatBytes } from '../domain/text.ts';
 import { coordinatorSteps, nodeWork } from './activityProxies.ts';
 import type { Locked } from './clusterLock.ts';
 import { codeOf, messageOf, unwrap } from './failures.ts';
 import { Operation, uncancelled } from './operation.ts';
 import { versionOf } from './pluginCalls.ts';
-import { check, checkingFlow } from './restore.ts';
+import { check, checkingFlow, todoOf } from './restore.ts';
 
 /**
  * Proves that a backup can be restored: restores it into a scratch directory, compares, lets the plugin check it, deletes
@@ -61,11 +62,21 @@ export async function drill(cluster: string, request: DrillRequest = {}): Promis
 function restoreAll(operation: Operation, locked: Locked, plan: DrillPlan): Promise<DrillReceipt[]> {
   const { settings, repository, backup, pairs, directory, sample } = plan;
   const grants = new Map(locked.nodes.map((grant) => [grant.node, grant]));
-  return operation.eachNode('restore', [...grants.keys()], (node) =>
-    nodeWork(settings.cluster, node, settings.lock).drillNode({
-      ...{ grant: grants.get(node)!, storageName: settings.storage, repository, backup, directory, sample },
-      froms: pairs.filter((pair) => pair.to === node).map(({ from }) => from),
-    }),
+  return operation.eachNode(
+    'restore',
+    [...grants.keys()],
+    (node, todo) =>
+      nodeWork(settings.cluster, node, settings.lock, todo).drillNode({
+        ...{ grant: grants.get(node)!, storageName: settings.storage, repository, backup, directory, sample },
+        froms: pairs.filter((pair) => pair.to === node).map(({ from }) => from),
+      }),
+    {
+      todo: (node) => `${sample.percent < 100 ? `${sample.percent} % of ` : ''}${todoOf(plan, node)}`,
+      did: ({ trees }) => {
+        const bytes = trees.reduce((all, tree) => all + tree.fetchedBytes, 0);
+        return { text: `${formatBytes(bytes)} fetched`, bytes };
+      },
+    },
   );
 }
 

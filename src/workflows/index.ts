@@ -1,6 +1,7 @@
 export { backup } from './backup.ts';
 export { cleanup } from './cleanup.ts';
 export { drill } from './drill.ts';
+export { estimate } from './estimate.ts';
 export { lock } from './lock.ts';
 export { notify } from './notify.ts';
 export { preview } from './preview.ts';

@@ -23,6 +23,8 @@ import { searchAttributes } from '../domain/searchAttributes.ts';
 import type { Locked, LockPlan } from './clusterLock.ts';
 import { withClusterLock } from './clusterLock.ts';
 import { counting } from './counting.ts';
+import type { Did } from './details.ts';
+import { Details } from './details.ts';
 import { codeOf, failure, messageOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
 import { tell } from './tell.ts';
@@ -48,6 +50,7 @@ export class Operation {
   #deadline = 0;
   /** It was, at least once. */
   #wasLocked = false;
+  readonly #details = new Details();
 
   constructor(kind: OperationKind, cluster: string, request: OperationRequest) {
     this.kind = kind;
@@ -56,6 +59,10 @@ export class Operation {
     setHandler(progressQuery, () => this.#progress);
     const { ABANDON } = HandlerUnfinishedPolicy;
     setHandler(lockedUpdate, () => condition(() => this.#wasLocked), { unfinishedPolicy: ABANDON });
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.#details.cancelling = true;
+      this.#tell();
+    });
   }
 
   /** Who asked, for people. */
@@ -63,7 +70,8 @@ export class Operation {
     return this.#request.by ?? 'somebody';
   }
 
-  enter(phase: Phase, nodes: readonly string[] = []): void {
+  /** `todo`: what each node has to do in it, for people. */
+  enter(phase: Phase, nodes: readonly string[] = [], todo?: (node: string) => string): void {
     const now = Date.now();
     const former = this.#progress.phase;
     if (former === 'waiting for the lock') counting.waited(this.#labels, now - this.#since);
@@ -71,14 +79,15 @@ export class Operation {
     this.#since = now;
     Object.assign(this.#progress, { phase, done: [], nodes: [...nodes] });
     delete this.#progress.step;
-    setCurrentDetails(this.#details());
+    this.#details.enter(phase, now, todo);
+    this.#tell();
   }
 
   /** `step`: type of the plugin's activity. */
   atPlugin(step: string, nodes: readonly string[] = []): void {
     this.enter('plugin', nodes);
     this.#progress.step = step;
-    setCurrentDetails(this.#details());
+    this.#tell();
   }
 
   names(backup: string): void {
@@ -95,10 +104,23 @@ export class Operation {
     return this.#progress.attempt;
   }
 
-  /** Runs `work` for every node at once, and counts those that are done with the phase. */
-  eachNode<N extends string, T>(phase: Phase, nodes: readonly N[], work: (node: N) => Promise<T>): Promise<T[]> {
-    this.enter(phase, nodes);
-    return this.onEach(nodes, work);
+  /**
+   * Runs `work` for every node at once, and counts those that are done with the phase. For people: what each has to do, which
+   * `work` is handed, too, and what its answer says that it did.
+   */
+  eachNode<N extends string, T>(
+    phase: Phase,
+    nodes: readonly N[],
+    work: (node: N, todo: string) => Promise<T>,
+    { todo = () => '', did }: { todo?: (node: string) => string; did?: (answer: T) => Did | undefined } = {},
+  ): Promise<T[]> {
+    this.enter(phase, nodes, todo);
+    return this.onEach(nodes, async (node) => {
+      const answer = await work(node, todo(node));
+      const what = did?.(answer);
+      if (what !== undefined) this.#details.did(node, what, Date.now());
+      return answer;
+    });
   }
 
   /** The same within the phase that was entered. */
@@ -107,6 +129,7 @@ export class Operation {
       nodes.map((node) => async () => {
         const answer = await work(node);
         this.#progress.done.push(node);
+        this.#tell();
         return answer;
       }),
     );
@@ -170,7 +193,7 @@ export class Operation {
         this.#progress.lastFailure = `${code}: ${messageOf(reason)}`;
         this.enter('between attempts');
         this.#progress.attempt++;
-        await sleep(pauseBefore(this.#progress.attempt));
+        await sleep(pauseBefore(this.#progress.attempt), { summary: 'before the next attempt' });
       }
     }
   }
@@ -190,7 +213,7 @@ export class Operation {
         if (codeOf(error) !== 'LockHeld' || Date.now() + ASK_AGAIN > this.#deadline) throw error;
         this.#progress.lastFailure = messageOf(error);
         this.enter('waiting for the lock');
-        await sleep(ASK_AGAIN);
+        await sleep(ASK_AGAIN, { summary: 'until the lock is asked for again' });
       }
     }
   }
@@ -219,14 +242,8 @@ export class Operation {
     return failure(codeOf(reason), text, undefined, hint?.hint);
   }
 
-  #details(): string {
-    const { attempt, attempts, phase, step, nodes, missing, lastFailure } = this.#progress;
-    const parts = [`**${phase}${step === undefined ? '' : ` ${step}`}**`];
-    if (nodes.length > 0) parts.push(`on ${nodes.length} nodes`);
-    if (missing !== undefined) parts.push(`without ${missing.join(', ')}`);
-    if (attempts > 1 && attempt > 1) parts.push(`(attempt ${attempt} of ${attempts})`);
-    if (lastFailure !== undefined) parts.push(`\n\nlast failure: ${lastFailure}`);
-    return parts.join(' ');
+  #tell(): void {
+    setCurrentDetails(this.#details.markdown(this.#progress));
   }
 }
 

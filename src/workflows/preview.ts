@@ -3,6 +3,7 @@ import { HomarusError } from '../domain/errors.ts';
 import type { RestorePlan } from '../domain/operations.ts';
 import type { RestoreRequest } from '../domain/requests.ts';
 import type { RestoreForecast, RestorePreview, Skipped } from '../domain/results.ts';
+import { filesOf, formatBytes } from '../domain/text.ts';
 import type { Flow } from '../plugins/plugin.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
 import { failure, messageOf } from './failures.ts';
@@ -52,6 +53,7 @@ function compare(operation: Operation, plan: RestorePlan, request: RestoreReques
         throw failure('NodeUnavailable', `node ${node} does not answer: no worker looks at what is there`, error);
       }
     },
+    { did: (seen) => ({ text: `${filesOf(seen)}, ${formatBytes(seen.fetchBytes)} to fetch`, bytes: 0 }) },
   );
 }
 

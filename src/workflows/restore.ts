@@ -2,6 +2,7 @@ import type { RestoreWork } from '../activities/node.ts';
 import type { RestorePlan } from '../domain/operations.ts';
 import type { RestoreRequest } from '../domain/requests.ts';
 import type { RestoreResult, Skipped } from '../domain/results.ts';
+import { filesOf, formatBytes } from '../domain/text.ts';
 import { files } from '../plugins/files/flow.ts';
 import { flows } from '../plugins/flows.ts';
 import type { CheckSteps, Flow, RestoreSteps } from '../plugins/plugin.ts';
@@ -52,6 +53,13 @@ export function workOf(
   return { storageName: settings.storage, repository, backup, from, paths, to: to ?? null, verifyExisting };
 }
 
+/** For people: a part of it may be there already, or not be asked for. */
+export const todoOf = ({ pairs, bytesOf }: RestorePlan, node: string): string =>
+  pairs
+    .filter(({ to }) => to === node)
+    .map(({ from }) => `${formatBytes(bytesOf[from] ?? 0)}${from === node ? '' : ` of ${from}`}`)
+    .join(', ');
+
 /** Only some nodes or paths: what belongs to the whole cluster is left alone. */
 export const isPartial = ({ paths = [], nodes }: RestoreRequest): boolean => paths.length > 0 || nodes !== undefined;
 
@@ -93,12 +101,22 @@ async function attemptRestore(
   const steps: RestoreSteps<unknown> = {
     ...restoredOf(flow, locked, plan, request),
     async restore() {
-      const receipts = await operation.eachNode('restore', [...grants.keys()], (node) =>
-        nodeWork(settings.cluster, node, settings.lock).restoreNode({
-          grant: grants.get(node)!,
-          storage: locked.storage ?? null,
-          ...workOf(plan, request, node),
-        }),
+      const receipts = await operation.eachNode(
+        'restore',
+        [...grants.keys()],
+        (node, todo) =>
+          nodeWork(settings.cluster, node, settings.lock, todo).restoreNode({
+            grant: grants.get(node)!,
+            storage: locked.storage ?? null,
+            ...workOf(plan, request, node),
+          }),
+        {
+          todo: (node) => todoOf(plan, node),
+          did: (receipt) => ({
+            text: `${filesOf(receipt)}, ${formatBytes(receipt.fetchedBytes)} fetched`,
+            bytes: receipt.fetchedBytes,
+          }),
+        },
       );
       for (const receipt of receipts) {
         for (const count of ['files', 'bytes', 'kept', 'fetchedBytes', 'removed'] as const) {

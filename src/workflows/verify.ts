@@ -2,6 +2,7 @@ import { ActivityFailure, isCancellation, log, TimeoutFailure, uuid4, workflowIn
 import type { PackShare, PacksReceipt, StagedList, VerifyPlan } from '../domain/operations.ts';
 import type { VerifyRequest } from '../domain/requests.ts';
 import type { Skipped, VerifyResult } from '../domain/results.ts';
+import { formatBytes } from '../domain/text.ts';
 import { coordinatorSteps, coordinatorWork, onlyReading } from './activityProxies.ts';
 import { codeOf, failure, messageOf } from './failures.ts';
 import { Operation } from './operation.ts';
@@ -57,12 +58,22 @@ async function verifyShares(
           readData: request.readData ?? null,
         };
         try {
-          receipts.push(await onlyReading(cluster, node, lock).verifyPacks(input));
+          const receipt = await onlyReading(cluster, node, lock).verifyPacks(input);
+          receipts.push(receipt);
+          return receipt;
         } catch (error) {
           if (!neverStarted(error)) throw error;
           silent.add(node);
           shares.push(share);
+          return undefined;
         }
+      },
+      {
+        did: (receipt) =>
+          receipt && {
+            text: `${receipt.packs.toLocaleString('en-US')} packs with ${formatBytes(receipt.bytes)}, ${formatBytes(receipt.readBytes)} of them read`,
+            bytes: receipt.readBytes,
+          },
       },
     );
     nodes = nodes.filter((node) => !silent.has(node));

@@ -39,6 +39,7 @@ export class GivenApi {
       alertAfter: 1_000,
       temporalUi: null,
       tokens,
+      metrics: async () => 'homarus_backups 1\n',
       storage: {
         async look(storage) {
           if (storage !== undefined && storage !== 'main')

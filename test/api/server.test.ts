@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { createApi } from '../../src/api/server.ts';
 import { HomarusError } from '../../src/domain/errors.ts';
-import { listMarks } from '../../src/storage/marks.ts';
+import { listMarks, noteDrill } from '../../src/storage/marks.ts';
 import { givenBackup } from '../storage/given.ts';
 import { GivenApi, operationOf } from './given.ts';
 
@@ -148,6 +148,47 @@ test('a restore is planned and started, unless there is no such backup', async (
   expect(given.started.length).toBe(2);
 });
 
+test('a drill of a backup is started, and what drills found is listed', async () => {
+  await givenBackup(given.repository, FIRST, [['a']]);
+  const drilled = { operation: 'drill-1', ok: true, percent: 10, files: 1, bytes: 2, fetchedBytes: 3, tookMs: 4 };
+  const drill = { ...drilled, expectedMs: 5, checked: false };
+  await noteDrill(given.repository, FIRST, { by: 'cron', drill });
+  expect((await app.inject('/v1/drills')).json()).toEqual({
+    drills: [{ backup: FIRST, by: 'cron', at: expect.any(String), ...drill }],
+  });
+  await ask('POST', '/v1/drills', { backup: FIRST, percent: 10, node: 'n2', directory: '/scratch', check: true });
+  await ask('POST', '/v1/drills');
+  const by = 'REST 127.0.0.1';
+  expect(given.started).toEqual([
+    {
+      name: 'drill',
+      request: { by, backup: FIRST, percent: 10, node: 'n2', directory: '/scratch', check: true },
+      key: undefined,
+    },
+    { name: 'drill', request: { by }, key: undefined },
+  ]);
+  expect((await ask('POST', '/v1/drills', { backup: SECOND })).json()).toMatchObject({ title: 'BackupNotFound' });
+});
+
+test('what a backup would do is asked of the nodes by an operation', async () => {
+  expect((await ask('POST', '/v1/backups/plan', { withoutNodes: ['n1'] })).json()).toEqual({
+    operation: 'estimate-east-x',
+  });
+  expect(given.started).toMatchObject([{ name: 'estimate', request: { withoutNodes: ['n1'] } }]);
+});
+
+test('metrics are those of the process; where it counts none, it says what to set', async () => {
+  const { headers, body } = await app.inject('/metrics');
+  expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(body).toBe('homarus_backups 1\n');
+  const uncounted = createApi({ ...given.deps(), metrics: null });
+  expect((await uncounted.inject('/metrics')).json()).toMatchObject({
+    status: 404,
+    hint: expect.stringMatching('metrics'),
+  });
+  await uncounted.close();
+});
+
 test('schedules are listed, paused with a note, resumed and triggered', async () => {
   expect((await app.inject('/v1/schedules')).json().schedules).toMatchObject([{ name: 'nightly' }]);
   await ask('POST', '/v1/schedules/nightly/pause', { note: 'it moves' });
@@ -196,6 +237,9 @@ describe('what is refused', () => {
     ['GET', '/v1/operations?limit=x', undefined, {}, /query\.limit/],
     ['POST', '/v1/restores', { backup: 'latest', to: 'x' }, {}, /body\.to: give an absolute path/],
     ['POST', '/v1/restores', {}, {}, /body\.backup/],
+    ['POST', '/v1/drills', { node: 'n9' }, {}, /body\.node: there is no n9/],
+    ['POST', '/v1/drills', { percent: 0 }, {}, /body\.percent/],
+    ['POST', '/v1/backups/plan', { withoutNodes: ['n9'] }, {}, /withoutNodes: there is no n9/],
     ['POST', '/v1/locks', undefined, {}, /body: .*expected object/],
     ['POST', '/v1/cleanups/plan', { retention: { keepWithin: '9x' } }, {}, /body\.retention\.keepWithin: give a span/],
   ] as const)('%s %s %j: the field is named, and nothing is started', async (method, url, body, headers, detail) => {

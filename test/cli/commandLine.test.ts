@@ -254,6 +254,13 @@ describe('progress', () => {
     expect(written(false).length).toBe(2);
     expect(JSON.parse(written(true)[1] as string).progress.progress.phase).toBe('upload');
   });
+
+  test('a terminal that does not know its size is drawn on all the same', () => {
+    const stderr = Object.assign(new PassThrough(), { isTTY: true, columns: 0, rows: 0 });
+    const view = progressView({ stdin: new PassThrough(), stdout: new PassThrough(), stderr, env: {} }, false, () => 0);
+    view.show(status('upload'));
+    expect((stderr.read() as Buffer).toString()).toContain(': upload');
+  });
 });
 
 test('dev runs Temporal where the configuration says, and refuses an address that is not on this machine', async () => {

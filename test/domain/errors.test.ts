@@ -15,3 +15,18 @@ describe('the page for operators', () => {
     expect(sections.map(({ title }) => title)).toEqual(Object.keys(errorTable));
   });
 });
+
+test('the page of the command line has each exit code once, with all errors that end in it', () => {
+  const cli = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+  const rows = [...cli.matchAll(/^\| (\d+) \| (.*) \|$/gm)].map(([, exit, text = '']) => ({
+    exit: Number(exit),
+    codes: [...text.matchAll(/`(\w+)`/g)].map(([, code]) => code).sort(),
+  }));
+  const told = rows.filter(({ codes }) => codes.length > 0);
+  expect(new Set(told.map(({ exit }) => exit)).size).toBe(told.length);
+  for (const { exit, codes } of told) {
+    const ending = Object.entries(errorTable).filter(([, row]) => row.exit === exit);
+    expect({ exit, codes }).toEqual({ exit, codes: ending.map(([code]) => code).sort() });
+  }
+  expect(told.flatMap(({ codes }) => codes).length).toBe(Object.keys(errorTable).length);
+});

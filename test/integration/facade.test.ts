@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newToken } from '../../src/api/tokens.ts';
 import { differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
 import type { OperationStatus } from '../../src/client/progress.ts';
+import { freePort } from '../../src/servers.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { comes } from '../support/patience.ts';
 
 /** The facade of a real cluster, asked as programs do. */
 
@@ -14,10 +16,12 @@ const reader = newToken('grafana', 'read');
 let cluster: TestCluster;
 
 beforeAll(async () => {
+  const metrics = await freePort();
   cluster = await TestCluster.start({
     storage: 'files',
     nodes: ['n1', 'n2'],
     lock: { ttl: '12s', refresh: '1s', heartbeat: '5s', throttle: '500ms' },
+    env: (name): Record<string, string> => (name === 'api' ? { HOMARUS_METRICS: `127.0.0.1:${metrics}` } : {}),
     more: ({ api }) => ({
       api: {
         port: Number(new URL(api).port),
@@ -97,6 +101,32 @@ test(
     expect(restored.fetchedBytes).toBeGreaterThan(0);
     expect(differences(before, fingerprint(cluster.root('n1'))).filter((path) => path !== '')).toEqual([]);
     await ask('DELETE', `/v1/backups/${name}/pin`);
+
+    const estimate = (await does('/v1/backups/plan')).result;
+    expect(estimate).toMatchObject({ nodes: [{ node: 'n1' }, { node: 'n2' }], missing: [] });
+    const drill = await does('/v1/drills', { backup: name, percent: 50 });
+    expect(drill.result).toMatchObject({ backup: name, percent: 50 });
+    expect((await ask('GET', '/v1/drills', undefined, reader)).json.drills).toMatchObject([
+      { backup: name, operation: drill.id, ok: true, percent: 50 },
+    ]);
+  },
+  LONG,
+);
+
+test(
+  'its metrics are behind its tokens, too',
+  async () => {
+    const scrape = (token: string) =>
+      fetch(`${cluster.api}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    expect((await scrape('wrong')).status).toBe(401);
+    expect((await scrape(reader.token)).headers.get('content-type')).toMatch(/^text\/plain/);
+    // Sampled every some seconds.
+    await comes(
+      () => 'a metric of the facade',
+      async () =>
+        /^homarus_event_loop_lag_seconds\{.*process="api"/m.test(await (await scrape(reader.token)).text()) ||
+        undefined,
+    );
   },
   LONG,
 );

@@ -58,6 +58,11 @@ test(
       state: 'succeeded',
       result: { fits: true },
     });
+    const estimate = await startOperation(cluster.client, 'east', 'estimate', {});
+    expect(await ending(estimate.workflowId, 'estimate-succeeded')).toMatchObject({
+      state: 'succeeded',
+      result: { added: { files: 0 }, missing: [] },
+    });
     const drill = await cluster.begins('drill');
     expect(await ending(drill, 'drill-succeeded')).toMatchObject({ state: 'succeeded', result: { percent: 100 } });
     const cleanup = await cluster.begins('cleanup', '--keep-last', '1', '--yes');

@@ -3,8 +3,11 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { defaultPayloadConverter } from '@temporalio/common';
 import { changeSampleTree, differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { onTerminal } from '../support/onTerminal.ts';
+import { comes } from '../support/patience.ts';
 
 /** The main job on real processes, as an operator does it: through the command line. */
 
@@ -137,6 +140,75 @@ test(
 );
 
 test(
+  'a backup is estimated before it is made, node by node, and nothing changes by that; who is left out is named',
+  async () => {
+    await cluster.does('backup');
+    const grown = join(cluster.root('n1'), 'estimated');
+    writeFileSync(grown, randomBytes(3_000_000));
+    const stored = storedFiles();
+    const shown = (await cluster.does('backup', '--dry-run')) as { nodes: object[] };
+    expect(shown).toMatchObject({
+      dryRun: true,
+      missing: [],
+      wouldFail: [],
+      changed: { files: 0 },
+      storeAtMost: 3_000_000,
+    });
+    expect(shown.nodes[0]).toMatchObject({ node: 'n1', added: { files: 1, bytes: 3_000_000 }, storeAtMost: 3_000_000 });
+    expect(shown.nodes[1]).toMatchObject({ node: 'n2', added: { files: 0 }, storeAtMost: 0 });
+    expect(storedFiles()).toEqual(stored);
+    expect(await holder()).toBeNull();
+    expect(await cluster.does('backup', '--dry-run', '--without-node', 'n1')).toMatchObject({
+      missing: ['n1'],
+      storeAtMost: 0,
+    });
+    const { added } = (await cluster.does('backup')) as { added: number };
+    expect(added).toBeGreaterThanOrEqual(3_000_000);
+    expect(await cluster.does('backup', '--dry-run')).toMatchObject({ added: { files: 0 }, storeAtMost: 0 });
+  },
+  LONG,
+);
+
+test(
+  "Temporal's UI is told what each node is at, what it has done, and how fast",
+  async () => {
+    let id = '';
+    const textOf = async (): Promise<string | undefined> => {
+      const { raw } = await cluster.client.workflow.getHandle(id).describe();
+      return (raw.pendingActivities ?? [])
+        .flatMap(({ heartbeatDetails }) => heartbeatDetails?.payloads ?? [])
+        .map((payload) => (defaultPayloadConverter.fromPayload(payload) as { text?: string }).text ?? '')
+        .find((text) => /^n2: (starting|\d+ % of )/.test(text));
+    };
+    // A backup may be over before somebody looks: then another one is looked at.
+    const seen = await comes(
+      () => 'a heartbeat of n2',
+      async () => {
+        writeFileSync(join(cluster.root('n2'), 'told'), randomBytes(40_000_000));
+        id = await cluster.begins('backup');
+        for (;;) {
+          const text = await textOf();
+          if (text !== undefined || (await cluster.status(id)).state !== 'running') return text;
+        }
+      },
+    );
+    expect(seen).toMatch(/^n2: /);
+    await cluster.end(id);
+    const handle = cluster.client.workflow.getHandle(id);
+    const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toMatch(/^\*\*done\*\*/);
+    expect(currentDetails).toMatch(/^- snapshot: 3 nodes, 38\.\d MiB in \d+ s/m);
+    expect(currentDetails).toMatch(/^- upload: 1 nodes, 38\.\d MiB in \d+ s/m);
+    const summaries = ((await handle.fetchHistory()).events ?? []).flatMap(({ userMetadata }) =>
+      userMetadata?.summary ? [String(defaultPayloadConverter.fromPayload(userMetadata.summary))] : [],
+    );
+    expect(summaries).toContainEqual(expect.stringMatching(/^n2: 38\.\d MiB to store$/));
+    rmSync(join(cluster.root('n2'), 'told'));
+  },
+  LONG,
+);
+
+test(
   'of two backups at once one is refused, naming the other and since when, and does nothing',
   async () => {
     const before = await listed();
@@ -171,6 +243,36 @@ describe("an operator's lock", () => {
       await cluster.does('unlock');
       expect(await holder()).toBeNull();
       await cluster.does('backup');
+    },
+    LONG,
+  );
+
+  test(
+    'lets who waits for it on a terminal go on watching, cancel, or leave: Ctrl-C asks, and once more it leaves',
+    async () => {
+      await cluster.does('lock', '--for', '1h');
+      const waiting = () => onTerminal(cluster.commandLine('backup', '--wait-for-lock', '1h'));
+      const cancelled = waiting();
+      await cancelled.shows(/waiting for the lock/);
+      cancelled.types('\x03');
+      await cancelled.shows(/still runs\..*w, l or c\? /s);
+      cancelled.types('w\r');
+      await cancelled.shows(/w, l or c\? .*waiting for the lock/s);
+      cancelled.types('\x03');
+      await cancelled.shows(/w, l or c\? .*w, l or c\? /s);
+      cancelled.types('c\r');
+      expect(await cancelled.exit).toBe(4);
+
+      const left = waiting();
+      await left.shows(/waiting for the lock/);
+      left.types('\x03');
+      await left.shows(/w, l or c\? /);
+      left.types('\x03');
+      const [, id = ''] = await left.shows(/homarus cancel (backup-\S+)/);
+      expect(await left.exit).toBe(130);
+      expect((await cluster.status(id)).state).toBe('running');
+      await cluster.does('unlock');
+      expect(await cluster.end(id)).toMatchObject({ state: 'succeeded' });
     },
     LONG,
   );

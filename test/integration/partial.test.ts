@@ -32,6 +32,10 @@ test(
   'a backup goes without a node that is down, if it may, and says so',
   async () => {
     await cluster.kill('n2');
+    const estimates = Promise.all([
+      cluster.homarus('backup', '--dry-run'),
+      cluster.does('backup', '--dry-run', '--allow-missing', '1'),
+    ]);
     const refused = await cluster.homarus('backup');
     expect(refused.json.error).toMatchObject({
       code: 'NodeUnavailable',
@@ -59,6 +63,9 @@ test(
       const { json } = await cluster.homarus('backup', ...given.flatMap((node) => ['--without-node', node]));
       expect(json.error).toMatchObject({ code: 'BadInput', message: text });
     }
+    const [told, estimate] = await estimates;
+    expect(told.json.error).toMatchObject({ code: 'NodeUnavailable', message: expect.stringMatching('node n2') });
+    expect(estimate).toMatchObject({ missing: ['n2'], nodes: [{ node: 'n1' }, { node: 'n3' }] });
   },
   LONG,
 );

@@ -20,6 +20,7 @@ import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
+import { asNobody } from '../support/asNobody.ts';
 import { backUp, givenNode, remove, restoreTo } from '../support/backUp.ts';
 import { givenContext } from '../support/jobs.ts';
 import { smallParameters } from '../support/storeTree.ts';
@@ -212,18 +213,6 @@ test('FIFOs and sockets are left out, counted, and told', async () => {
 });
 
 describe('an unreadable file', () => {
-  const isRoot = process.getuid?.() === 0;
-  /** As somebody whom the rights of files stop: root reads everything. */
-  async function asNobody<T>(work: () => Promise<T>): Promise<T> {
-    if (!isRoot) return work();
-    execFileSync('chown', ['-R', '65534', base]);
-    process.seteuid?.(65_534);
-    try {
-      return await work();
-    } finally {
-      process.seteuid?.(0);
-    }
-  }
   beforeEach(async () => {
     makeTree(root(), { readable: file(3_000) });
     // The threads load their modules while we may read them.
@@ -232,7 +221,7 @@ describe('an unreadable file', () => {
   });
 
   test('fails the backup by its name', async () => {
-    const backup = asNobody(() => backUp(repository, jobs.context, { nodes: [node] }));
+    const backup = asNobody(base, () => backUp(repository, jobs.context, { nodes: [node] }));
     await expect(backup).rejects.toMatchObject({
       code: 'FileUnreadable',
       message: expect.stringMatching(/^node n1, root data: "secret" cannot be read: .*EACCES/),
@@ -241,7 +230,7 @@ describe('an unreadable file', () => {
 
   test('is left out, counted and told where the configuration says so', async () => {
     const options = { nodes: [node], snapshot: { onUnreadable: 'skip' as const } };
-    const { receipt } = await asNobody(() => backUp(repository, jobs.context, options));
+    const { receipt } = await asNobody(base, () => backUp(repository, jobs.context, options));
     expect(receipt).toMatchObject({ files: 1, skipped: 1 });
     expect(jobs.warnings.join()).toMatch(/1 unreadable files or directories were skipped, the first is "secret"/);
   });

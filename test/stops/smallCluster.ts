@@ -13,6 +13,7 @@ import { keys } from '../../src/domain/documents.ts';
 import type { AttemptId, ClusterSettings, StorageGrant } from '../../src/domain/operations.ts';
 import { clean } from '../../src/node/cleaner.ts';
 import { drill, dropScratch } from '../../src/node/drill.ts';
+import { estimate } from '../../src/node/estimate.ts';
 import { finish } from '../../src/node/finish.ts';
 import { incarnationOf, processDirectory } from '../../src/node/identity.ts';
 import { NodeLease } from '../../src/node/lease.ts';
@@ -192,6 +193,8 @@ export class SmallCluster {
           },
           context,
         ),
+      estimate: ({ operation }) =>
+        estimate(repository, { operation, node, select: { include: [], exclude: [] }, onUnreadable: 'fail' }, context),
       upload: ({ storage, wanted }) => {
         const attempt = attemptOf(storage);
         const work = workDirectory(node.stateDir, attempt);

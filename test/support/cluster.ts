@@ -18,6 +18,7 @@ import { findServer, freePort, startS3, startTemporal } from '../../src/servers.
 import { createRepository } from '../../src/storage/create.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import { openStore } from '../../src/storage/openStore.ts';
+import type { CommandLine } from './onTerminal.ts';
 import { comes, ends, processState } from './patience.ts';
 import { StorageFront } from './storageFront.ts';
 import { TcpProxy } from './tcpProxy.ts';
@@ -192,12 +193,19 @@ export class TestCluster {
     return readFileSync(this.process(name).logFile, 'utf8');
   }
 
-  /** Starts a command as an operator does. */
-  command(...args: string[]): ChildProcessByStdio<null, Readable, Readable> {
-    return spawn(process.execPath, [new URL(built('cli/main.js')).pathname, ...args], {
+  /** A command as an operator gives it, to be started. */
+  commandLine(...args: string[]): CommandLine {
+    return {
+      program: process.execPath,
+      args: [new URL(built('cli/main.js')).pathname, ...args],
       env: { ...process.env, ...this.#env, HOMARUS_CONFIG: this.configFile, USER: 'tester', SUDO_USER: '' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    };
+  }
+
+  /** Starts a command as an operator does. */
+  command(...given: string[]): ChildProcessByStdio<null, Readable, Readable> {
+    const { program, args, env } = this.commandLine(...given);
+    return spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
   /** Runs a command with `--json`. */

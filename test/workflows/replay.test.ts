@@ -42,7 +42,7 @@ test('each plugin has one of each way to end', () => {
 });
 
 test('each workflow, and each way to end, has one', () => {
-  for (const kind of ['backup', 'restore', 'preview', 'drill', 'cleanup', 'lock', 'verify'])
+  for (const kind of ['backup', 'estimate', 'restore', 'preview', 'drill', 'cleanup', 'lock', 'verify'])
     expect(recorded.join()).toContain(`${kind}-`);
   for (const end of ['succeeded', 'failed', 'cancelled', 'lock-lost', 'damaged'])
     expect(recorded.join()).toContain(`-${end}`);

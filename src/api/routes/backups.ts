@@ -19,6 +19,12 @@ const PATIENCE = 2_000;
 const tag = 'Backups';
 const found = [...mayMeet.storage, 'BackupNotFound', 'BackupRemoved'] as const;
 
+const asked = {
+  storage: schemas.common.storage,
+  withoutNodes: schemas.nodeIds.optional().describe('Nodes that are not asked: the backup is partial'),
+  allowMissing: z.int().min(0).max(10_000).optional().describe('So many nodes may be missing'),
+};
+
 export function backupRoutes(deps: ApiDeps): Route[] {
   const { storage, temporal, cluster, defaultStorage } = deps;
   /** As it is sent, for as long as nothing changes. */
@@ -56,10 +62,9 @@ export function backupRoutes(deps: ApiDeps): Route[] {
       summary: 'Start a backup',
       body: z
         .strictObject({
-          ...schemas.common,
+          ...asked,
+          waitForLock: schemas.common.waitForLock,
           label: z.string().max(200).optional(),
-          withoutNodes: schemas.nodeIds.optional().describe('Nodes that are not asked: the backup is partial'),
-          allowMissing: z.int().min(0).max(10_000).optional().describe('So many nodes may be missing'),
         })
         .default({}),
       answer: { status: 202, what: 'It has started', schema: schemas.started },
@@ -68,6 +73,20 @@ export function backupRoutes(deps: ApiDeps): Route[] {
         nodesWithout(deps.nodes, body.withoutNodes);
         const request: BackupRequest = { by, ...given(body) };
         return { operation: await temporal.start('backup', request, key) };
+      },
+    }),
+    route({
+      ...{ method: 'POST', path: '/v1/backups/plan', name: 'planBackup', tag, role: 'operate', keyed: true },
+      summary: 'Say what a backup would read and store, and what it would leave out',
+      details:
+        'Starts an `estimate`, which asks the nodes; its result is the answer. Files are compared by size, mtime and inode with the last backup, none is read, nothing is locked or changed.',
+      body: z.strictObject(asked).default({}),
+      answer: { status: 202, what: 'The estimate has started', schema: schemas.started },
+      errors: mayMeet.temporal,
+      async run({ body, key, by }) {
+        nodesWithout(deps.nodes, body.withoutNodes);
+        const request: BackupRequest = { by, ...given(body) };
+        return { operation: await temporal.start('estimate', request, key) };
       },
     }),
     route({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isOverdue, lockState } from '../../client/reading.ts';
+import { HomarusError } from '../../domain/errors.ts';
 import type { ApiDeps } from '../deps.ts';
 import { mayMeet, problemOf, problemSchema } from '../problems.ts';
 import type { Route } from '../route.ts';
@@ -9,7 +10,7 @@ import * as schemas from '../schemas.ts';
 const tag = 'The cluster';
 
 export function clusterRoutes(deps: ApiDeps): Route[] {
-  const { cluster, defaultStorage, storages, temporal, storage, temporalUi } = deps;
+  const { cluster, defaultStorage, storages, temporal, storage, temporalUi, metrics } = deps;
   return [
     route({
       ...{ method: 'GET', path: '/health', name: 'health', tag, role: 'anybody' },
@@ -30,6 +31,20 @@ export function clusterRoutes(deps: ApiDeps): Route[] {
       async run() {
         await temporal.check();
         return { status: 'ready' };
+      },
+    }),
+    route({
+      ...{ method: 'GET', path: '/metrics', name: 'metrics', tag, role: 'read' },
+      summary: "What this process counts, in Prometheus' text format",
+      details: 'The same as at the endpoint that `metrics` of the configuration names, behind tokens and TLS.',
+      answer: { status: 200, what: 'The metrics', type: 'text/plain' },
+      errors: ['RouteNotFound'],
+      async run({ reply }) {
+        if (metrics === null) {
+          const what = 'this process counts nothing: "metrics" is not configured';
+          throw new HomarusError('RouteNotFound', what, { hint: 'Set "metrics" in its configuration and restart it.' });
+        }
+        return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics());
       },
     }),
     route({

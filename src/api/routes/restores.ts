@@ -25,12 +25,7 @@ const what = {
     .max(100)
     .optional()
     .describe('Globs: only what matches, and what is below it'),
-  to: z
-    .string()
-    .max(4_096)
-    .regex(/^\//, 'give an absolute path, which means the same on every machine')
-    .optional()
-    .describe('Another directory than the data roots, on each node'),
+  to: schemas.directory.optional().describe('Another directory than the data roots, on each node'),
   verifyExisting: z.boolean().optional().describe('Compare the content of files that look right, too'),
   check: z.boolean().optional().describe('Let the plugin prove what was restored'),
   map: z

@@ -1,12 +1,13 @@
 import type { Spec } from '../command.ts';
-import { answerOf, watch } from '../operate.ts';
+import { answerOf, attend, watch } from '../operate.ts';
 import { noWaitOption } from '../options.ts';
 
 export const follow: Spec<object, [string]> = {
   usage: 'follow <operation>',
   summary: 'Show an operation until it ends, and how it ended',
+  details: 'Ctrl-C asks on a terminal whether to go on watching, to leave it running or to cancel it.',
   example: 'homarus follow backup-prod-20261124T031500Z-4f2a',
-  run: async (context, _, id) => answerOf(context, id, await watch(context, id)),
+  run: async (context, _, id) => answerOf(context, id, await attend(context, id)),
 };
 
 export const cancel: Spec<{ wait: boolean }, [string]> = {
