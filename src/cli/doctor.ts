@@ -47,15 +47,20 @@ export async function examine(context: Context, storage: string | undefined): Pr
     return found.state !== 'amiss';
   };
   await look('configuration', async () => well(`${context.configFile()}: ${config.nodes.length} nodes, no fault`));
+  const name = await context.storageName(storage);
+  // A machine whose own clock is wrong would take every worker for dead: Temporal's is rather as the storage's.
+  let now = context.now();
+  const ofClock = (ahead: number): void => {
+    now = new Date(context.now().getTime() + ahead);
+  };
+  if (await look(`storage ${name}`, () => ofStorage(context, storage, ofClock))) {
+    await look(`repository in ${name}`, () => ofRepository(context, config, storage));
+  }
   if (await look('Temporal', () => ofTemporal(context))) {
     await look('search attributes', () => ofSearchAttributes(context));
-    await look('coordinators', () => ofCoordinators(context, config));
-    for (const { id } of config.nodes) await look(`node ${id}`, () => ofNode(context, config, id));
+    await look('coordinators', () => ofCoordinators(context, config, now));
+    for (const { id } of config.nodes) await look(`node ${id}`, () => ofNode(context, config, id, now));
     if (config.schedules.length > 0) await look('schedules', () => ofSchedules(context, config));
-  }
-  const name = await context.storageName(storage);
-  if (await look(`storage ${name}`, () => ofStorage(context, storage))) {
-    await look(`repository in ${name}`, () => ofRepository(context, config, storage));
   }
   for (const node of config.nodes) {
     for (const root of node.roots) {
@@ -100,20 +105,20 @@ async function ofSearchAttributes(context: Context): Promise<Found> {
   );
 }
 
-async function ofCoordinators(context: Context, { cluster }: Config): Promise<Found> {
+async function ofCoordinators(context: Context, { cluster }: Config, now: Date): Promise<Found> {
   const { coordinatorVersions } = await import('../client/health.ts');
-  const versions = await coordinatorVersions(await context.client(), cluster, context.now());
+  const versions = await coordinatorVersions(await context.client(), cluster, now);
   if (versions.length === 0) return amiss('none is at work: nothing can run', 'Start one with "homarus coordinator".');
   return ofVersions(versions, `${versions.length} at work`);
 }
 
-async function ofNode(context: Context, { cluster, nodes }: Config, id: string): Promise<Found> {
+async function ofNode(context: Context, { cluster, nodes }: Config, id: string, now: Date): Promise<Found> {
   const { nodesOf } = await import('../client/health.ts');
   const [health] = await nodesOf(
     await context.client(),
     cluster,
     nodes.filter((node) => node.id === id),
-    context.now(),
+    now,
   );
   if (!health?.alive) return amiss('no worker of it asks for work', `Start it: homarus node --node ${id}`);
   return ofVersions([health.version], `alive, ${health.worker ?? ''}`);
@@ -143,14 +148,21 @@ async function ofSchedules(context: Context, { cluster, schedules }: Config): Pr
   return well(`${listed.length} as configured`);
 }
 
-async function ofStorage(context: Context, storage: string | undefined): Promise<Found> {
+/** `onClock` is told by how much the storage's clock is ahead of this machine's, ms. */
+async function ofStorage(
+  context: Context,
+  storage: string | undefined,
+  onClock: (ahead: number) => void,
+): Promise<Found> {
   const settings = await context.storage(storage);
   const store = await openStore(settings);
   try {
     await proveStorage(store);
-    const behind = Math.round(((await store.now()) - Date.now()) / 1000);
-    const clock = `its clock is ${Math.abs(behind)} s ${behind < 0 ? 'behind' : 'ahead of'} this machine's`;
-    if (Math.abs(behind) * 1000 > CLOCK) return unsure(clock, 'Let both follow NTP: locks are timed by the storage.');
+    const ahead = (await store.now()) - Date.now();
+    onClock(ahead);
+    const seconds = Math.round(ahead / 1000);
+    const clock = `its clock is ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} this machine's`;
+    if (Math.abs(ahead) > CLOCK) return unsure(clock, 'Let both follow NTP: locks are timed by the storage.');
     return well(`${store.description}: reads, writes, conditional writes, lists and deletes as it must; ${clock}`);
   } finally {
     await store.close();

@@ -104,3 +104,26 @@ test(
   },
   PATIENCE,
 );
+
+test(
+  'doctor on a machine whose clock is wrong says so, and takes no worker for dead because of it',
+  async () => {
+    const { accessKeyId, secretAccessKey } = cluster!.s3;
+    const program = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+    for (const [clock, told] of [
+      ['+3600', /its clock is 3600 s behind this machine's/],
+      ['-7200', /its clock is 7200 s ahead of this machine's/],
+    ] as const) {
+      const words = ['-m', '-f', clock, process.execPath, program, 'doctor', '--config', cluster!.configFile];
+      const said = execFileSync('faketime', words, {
+        env: { ...process.env, TEST_S3_ID: accessKeyId, TEST_S3_KEY: secretAccessKey, DONT_FAKE_MONOTONIC: '1' },
+        encoding: 'utf8',
+      });
+      expect(said).toMatch(told);
+      expect(said).toContain('Let both follow NTP');
+      expect(said).toMatch(/^ok {4}node n1: alive/m);
+      expect(said).not.toContain('FAIL');
+    }
+  },
+  PATIENCE,
+);

@@ -66,17 +66,17 @@ test(
   'a node without a worker and a cluster without a backup are named, with what to do; then all is well',
   async () => {
     const ill = await examine();
-    expect([ill.exit, ill.message]).toEqual([30, 'amiss: node n3, repository in main']);
+    expect([ill.exit, ill.message]).toEqual([30, 'amiss: repository in main, node n3']);
     expect(ills(ill)).toEqual([
+      {
+        ...{ what: 'repository in main', state: 'amiss', mend: 'Run "homarus backup".' },
+        detail: 'of cluster east, 0 backups, free; the last complete backup is older than backup.alertAfter',
+      },
       {
         what: 'node n3',
         state: 'amiss',
         detail: 'no worker of it asks for work',
         mend: 'Start it: homarus node --node n3',
-      },
-      {
-        ...{ what: 'repository in main', state: 'amiss', mend: 'Run "homarus backup".' },
-        detail: 'of cluster east, 0 backups, free; the last complete backup is older than backup.alertAfter',
       },
     ]);
     await cluster.launch('n3');
@@ -85,8 +85,8 @@ test(
     expect([well.exit, well.message, ills(well)]).toEqual([0, undefined, []]);
     const names = well.findings.map(({ what }) => what.replace(cluster.directory, ''));
     expect(names).toEqual([
-      ...['configuration', 'Temporal', 'search attributes', 'coordinators', 'node n1', 'node n2', 'node n3'],
-      ...['schedules', 'storage main', 'repository in main'],
+      ...['configuration', 'storage main', 'repository in main', 'Temporal', 'search attributes', 'coordinators'],
+      ...['node n1', 'node n2', 'node n3', 'schedules'],
       ...cluster.nodes.map((id) => `root /nodes/${id} of node ${id}, on this machine`),
     ]);
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
