@@ -110,16 +110,17 @@ test(
   async () => {
     const { accessKeyId, secretAccessKey } = cluster!.s3;
     const program = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-    for (const [clock, told] of [
-      ['+3600', /its clock is 3600 s behind this machine's/],
-      ['-7200', /its clock is 7200 s ahead of this machine's/],
+    for (const [clock, differs, least] of [
+      ['+3600', /its clock is (\d+) s behind this machine's/, 3_000],
+      ['-7200', /its clock is (\d+) s ahead of this machine's/, 6_000],
     ] as const) {
       const words = ['-m', '-f', clock, process.execPath, program, 'doctor', '--config', cluster!.configFile];
       const said = execFileSync('faketime', words, {
         env: { ...process.env, TEST_S3_ID: accessKeyId, TEST_S3_KEY: secretAccessKey, DONT_FAKE_MONOTONIC: '1' },
         encoding: 'utf8',
       });
-      expect(said).toMatch(told);
+      // About so much: an answer takes its time, too.
+      expect(Number(differs.exec(said)?.[1])).toBeGreaterThan(least);
       expect(said).toContain('Let both follow NTP');
       expect(said).toMatch(/^ok {4}node n1: alive/m);
       expect(said).not.toContain('FAIL');
