@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { expect, test } from '@jest/globals';
 import { confirm, whatNow } from '../../src/cli/ask.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
+import { onTerminal } from '../support/onTerminal.ts';
 
 /** Somebody who types `keys` each time that he is asked something. */
 function typing(...keys: string[]): { terminal: Terminal; shown(): string } {
@@ -40,4 +41,19 @@ test('only a "yes" confirms, and Ctrl-C does not', async () => {
       code: 'NotConfirmed',
     });
   }
+});
+
+test('on a real terminal Ctrl-C asks each time, and once more it leaves', async () => {
+  const watcher = new URL('watcher.ts', import.meta.url).pathname;
+  const shown = onTerminal({ program: process.execPath, args: [watcher], env: process.env });
+  await shown.shows(/watching/);
+  shown.types('\x03');
+  await shown.shows(/w, l or c\? /);
+  shown.types('w\r');
+  await shown.shows(/it is to watch.*watching/s);
+  shown.types('\x03');
+  await shown.shows(/it is to watch.*w, l or c\? /s);
+  shown.types('\x03');
+  await shown.shows(/it is to leave/);
+  expect(await shown.exit).toBe(0);
 });
