@@ -274,7 +274,7 @@ describe("an operator's lock", () => {
       await cluster.does('unlock');
       expect(await cluster.end(id)).toMatchObject({ state: 'succeeded' });
     },
-    LONG,
+    2 * LONG,
   );
 
   test(
