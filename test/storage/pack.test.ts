@@ -1,3 +1,4 @@
+import { createCipheriv } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { keys } from '../../src/domain/documents.ts';
@@ -5,7 +6,7 @@ import { openBlock } from '../../src/storage/block.ts';
 import { ChunkIndex, joinIndexes, writeIndex } from '../../src/storage/chunkIndex.ts';
 import { ChunkReader } from '../../src/storage/chunkReader.ts';
 import { newPackId } from '../../src/storage/ids.ts';
-import type { PackRef } from '../../src/storage/pack.ts';
+import type { PackBuilderOptions } from '../../src/storage/pack.ts';
 import { ENTRY_BYTES, PackBuilder, packSeal, readEntry, readPackFooter } from '../../src/storage/pack.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { nameChunk } from '../../src/storage/sealing.ts';
@@ -28,9 +29,12 @@ const contents = fc.uniqueArray(
   { selector: (bytes) => Buffer.from(bytes).toString('hex'), maxLength: 30 },
 );
 
-async function stored(all: readonly Buffer[]): Promise<{ pack: PackRef; entries: Buffer }> {
+/** Bytes of the memory that a builder is given, if any, and whether it knows what will come. */
+const memory = fc.record({ room: fc.option(fc.nat(60_000), { nil: undefined }), knows: fc.boolean() });
+
+async function stored(all: readonly Buffer[], given: Partial<PackBuilderOptions> = {}) {
   const id = newPackId(1);
-  const builder = new PackBuilder(repository.sealing, id, { block: BLOCK, level: 1 });
+  const builder = new PackBuilder(repository.sealing, id, { block: BLOCK, level: 1, ...given });
   for (const content of all) builder.add(hashOf(content), content);
   const { pack, body, entries } = builder.finish();
   await repository.store.create(keys.pack(id), body);
@@ -44,9 +48,13 @@ describe.each(['plain', 'encrypted'])('a pack of a repository that is %s', (how)
 
   test('gives back every chunk, and its footer says what an index would', async () => {
     await fc.assert(
-      fc.asyncProperty(contents, async (all) => {
+      fc.asyncProperty(contents, memory, async (all, { room, knows }) => {
         const buffers = all.map((bytes) => Buffer.from(bytes));
-        const { pack, entries } = await stored(buffers);
+        const raw = buffers.reduce((sum, { length }) => sum + length, 0);
+        const { pack, entries } = await stored(buffers, {
+          ...(room === undefined ? {} : { room: new Uint8Array(room).fill(255).buffer }),
+          ...(knows ? { expected: { raw, chunks: buffers.length } } : {}),
+        });
         const footer = await readPackFooter(repository, pack);
         expect(footer).toEqual({ pack, entries: expect.any(Buffer) });
         expect(pack.chunks).toBe(buffers.length);
@@ -63,6 +71,15 @@ describe.each(['plain', 'encrypted'])('a pack of a repository that is %s', (how)
       }),
       { numRuns: 40 },
     );
+  });
+
+  test.each([0, 1])('leaves what it was given as it was, however large that is, with zstd %i', async (level) => {
+    const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16)).update(Buffer.alloc(300_000));
+    const all = [noise, Buffer.alloc(300_000, 1), noise.subarray(0, 2_000)];
+    const before = all.map((content) => Buffer.from(content));
+    const { pack, entries } = await stored(all, { level });
+    expect(all.map((content, place) => content.equals(before[place] as Buffer))).toEqual([true, true, true]);
+    expect((await readPackFooter(repository, pack)).entries).toEqual(entries);
   });
 
   test('of which any bit was flipped, or any end cut off, is refused by name wherever it is read', async () => {
