@@ -79,12 +79,11 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
     return { repository, at };
   };
   /** Another coordinator may have granted it by another configuration. */
-  const granted = async ({ storage, repository: id }: StorageGrant, signal: AbortSignal): Promise<Repository> =>
-    (await opened(storage, signal, { id })).repository;
+  const granted = ({ storage, repository: id }: StorageGrant, signal: AbortSignal) => opened(storage, signal, { id });
   /** Remembers the root of an operation that has done its work; what is amiss here is found by the next. */
-  const remember = (repository: Repository, signal: AbortSignal): Promise<void> =>
-    presentRoot(repository, { signal })
-      .then((at) => deps.seen.check(repository, at))
+  const remember = (repository: Repository, at: RootAt): Promise<void> =>
+    deps.seen
+      .check(repository, at)
       .catch((error: unknown) => deps.log('warn', `the present root is not remembered: ${(error as Error).message}`));
 
   return atTheDoor({
@@ -133,10 +132,8 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
           const inTime = AbortSignal.any([signal, left]);
           const asked = performance.now();
           try {
-            repository ??= await granted(grant, inTime);
-            const answer = await refreshLock(repository, grant.epoch, holder, {
-              signal: inTime,
-            });
+            repository ??= (await granted(grant, inTime)).repository;
+            const answer = await refreshLock(repository, grant.epoch, holder, { signal: inTime });
             if (answer === 'released') await toldToEnd(signal);
             deadline = asked + grant.ttl - refresh;
             refusal = undefined;
@@ -173,20 +170,22 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
 
     /** Who uploads what; adopts what died backups left. */
     planBackup: (input: { grant: StorageGrant; snapshots: SnapshotReceipt[] }): Promise<PlanReceipt> =>
-      alive(async (signal) =>
-        planBackup(await granted(input.grant, signal), input, {
-          directory: deps.directory,
-          signal,
-        }),
-      ),
+      alive(async (signal) => {
+        const { repository, at } = await granted(input.grant, signal);
+        return planBackup(repository, input, { directory: deps.directory, present: at, signal });
+      }),
 
     /** Makes the backup exist, releases the storage in the same root, and drops what the attempt staged. */
     commitBackup: (input: BackupCommit): Promise<{ receipt: BackupResult; id: string; repository: string }> =>
       alive(async (signal) => {
         const { epoch, attempt } = input.grant;
-        const repository = await granted(input.grant, signal);
-        const committed = await commitBackup(repository, input, { directory: deps.directory, signal });
-        await remember(repository, signal);
+        const { repository, at: present } = await granted(input.grant, signal);
+        const { at, ...committed } = await commitBackup(repository, input, {
+          directory: deps.directory,
+          present,
+          signal,
+        });
+        await remember(repository, at);
         await removeStaging(repository, epoch, attempt.operation, { signal }).catch((error: unknown) => {
           // The backup exists; the next cleanup removes it.
           deps.log('warn', `what ${attempt.operation} staged was not removed: ${(error as Error).message}`);
@@ -278,13 +277,14 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
 
     /** Makes the present root call damaged what was found; answers its number. */
     noteDamage: (input: { grant: StorageGrant; nonce: string; report: StagedList }): Promise<number | null> =>
-      alive(async (signal) => noteDamage(await granted(input.grant, signal), input, { signal })),
+      alive(async (signal) => noteDamage((await granted(input.grant, signal)).repository, input, { signal })),
 
     /** Retention, or the deletion of named backups, and the deletion of what is then needed by none. */
     cleanUp: (input: { grant: StorageGrant; nonce: string; request: CleanupRequest }): Promise<CleanupResult> =>
       watched(deps.liveness, COORDINATOR, async (run) => {
         const result = await deps.cleanUp(input, run);
-        await remember(await granted(input.grant, run.signal), run.signal);
+        // The root that it left is remembered.
+        await granted(input.grant, run.signal);
         return result;
       }),
   });

@@ -15,6 +15,7 @@ import { damagedIn } from './openIndexes.ts';
 import type { Batches } from './records.ts';
 import { mergeRecords } from './records.ts';
 import type { Repository } from './repository.ts';
+import type { RootAt } from './roots.ts';
 import { commit, presentRoot } from './roots.ts';
 import { readStaged, readStagedJson } from './staging.ts';
 
@@ -46,16 +47,17 @@ export interface CommittedBackup {
 
 /**
  * Makes the backup exist: writes index and manifest, then commits the root that names them and holds no lock any more.
- * `LockLost` when another root stands that does not name it. Called again after a lost answer it finds its own root.
+ * `LockLost` when another root stands that does not name it. Called again after a lost answer it finds its own root. `present`:
+ * the root, if it was read just now; `at`: the one that names the backup.
  */
 export async function commitBackup(
   repository: Repository,
   input: BackupCommit,
-  options: CallOptions & { directory: string },
-): Promise<CommittedBackup> {
-  const planned = await presentRoot(repository, options);
+  options: CallOptions & { directory: string; present?: RootAt },
+): Promise<CommittedBackup & { at: RootAt }> {
+  const planned = options.present ?? (await presentRoot(repository, options));
   const standing = planned.root.backups.find((entry) => entry.id === input.id);
-  if (standing) return committed(repository, input, standing);
+  if (standing) return { ...committed(repository, input, standing), at: planned };
   if (planned.root.number !== input.grant.root) throw lockLost(planned.root, input.grant.epoch);
 
   checkPlugin(input, planned.root.backups);
@@ -121,14 +123,15 @@ export async function commitBackup(
     input.nonce,
     options,
   );
-  if (outcome.result === 'lost' && !outcome.highest.root.backups.some(({ id }) => id === input.id)) {
+  const at = outcome.result === 'lost' ? outcome.highest : outcome.at;
+  if (outcome.result === 'lost' && !at.root.backups.some(({ id }) => id === input.id)) {
     throw new HomarusError(
       'LockLost',
-      `backup ${name} was not committed: ${outcome.highest.root.holder?.operation ?? 'another operation'} ` +
+      `backup ${name} was not committed: ${at.root.holder?.operation ?? 'another operation'} ` +
         `took the lock of ${repository.store.description} meanwhile`,
     );
   }
-  return committed(repository, input, entry);
+  return { ...committed(repository, input, entry), at };
 }
 
 /** Of plugin data, bytes: manifests are read whole. */

@@ -8,20 +8,22 @@ import type { CallOptions } from './objectStore.ts';
 import { openIndexes } from './openIndexes.ts';
 import { CHUNK_RECORD_BYTES, planUploads } from './plan.ts';
 import type { Repository } from './repository.ts';
+import type { RootAt } from './roots.ts';
 import { presentRoot } from './roots.ts';
 import { readStaged, stageRecords, stagingOf } from './staging.ts';
 
 /**
  * Plans the uploads of a backup from what the nodes staged and what the lock's root leads to, and stages each node's
- * share. What a died backup stored is adopted: its packs get an index of their own, which the commit will name.
+ * share. What a died backup stored is adopted: its packs get an index of their own, which the commit will name. `present`:
+ * the root, if it was read just now.
  */
 export async function planBackup(
   repository: Repository,
   input: { grant: StorageGrant; snapshots: SnapshotReceipt[] },
-  options: CallOptions & { directory: string },
+  options: CallOptions & { directory: string; present?: RootAt },
 ): Promise<PlanReceipt> {
   const { grant } = input;
-  const planned = await presentRoot(repository, options);
+  const planned = options.present ?? (await presentRoot(repository, options));
   if (planned.root.number !== grant.root) throw lockLost(planned.root, grant.epoch);
   const directory = await mkdtemp(join(options.directory, 'plan-'));
   try {
