@@ -66,7 +66,7 @@ test(
   'a node without a worker and a cluster without a backup are named, with what to do; then all is well',
   async () => {
     const ill = await examine();
-    expect([ill.exit, ill.message]).toEqual([30, 'amiss: repository in main, node n3']);
+    expect([ill.exit, ill.message]).toEqual([32, 'amiss: repository in main, node n3']);
     expect(ills(ill)).toEqual([
       {
         ...{ what: 'repository in main', state: 'amiss', mend: 'Run "homarus backup".' },
@@ -112,7 +112,7 @@ test(
     const readOnly = asked(403);
     const refused = await look();
     readOnly.lift();
-    expect(refused.exit).toBe(30);
+    expect(refused.exit).toBe(32);
     expect(ills(refused)).toMatchObject([{ what: 'storage main', state: 'amiss' }]);
     expect(ills(refused)[0]?.detail).toMatch(/403|refused|forbidden/i);
     expect(ills(refused)[0]?.mend).toMatch(/right/i);
@@ -136,7 +136,7 @@ withDisks(
     const elsewhere = await examine(({ nodes: [n1] }) => {
       n1.linkDir = join(disk.path, 'links');
     });
-    expect(elsewhere.exit).toBe(30);
+    expect(elsewhere.exit).toBe(32);
     expect(ills(elsewhere)).toMatchObject([
       {
         what: `root ${cluster.root('n1')} of node n1, on this machine`,
@@ -162,7 +162,7 @@ test(
     const away = await examine(({ temporal }) => {
       temporal.address = '127.0.0.1:1';
     });
-    expect(away.exit).toBe(30);
+    expect(away.exit).toBe(32);
     expect(ills(away)).toMatchObject([{ what: 'Temporal', detail: expect.stringContaining('127.0.0.1:1') }]);
     expect(away.findings.some(({ what }) => what === 'repository in main')).toBe(true);
 
