@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDocument } from '../domain/documents.ts';
 import type { FileCounts, LeftOutPaths, LeftOutReason, NodeEstimate } from '../domain/results.ts';
@@ -7,8 +7,8 @@ import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
 import type { BytePath } from './bytePath.ts';
-import { fileAt, shown, toBytePath } from './bytePath.ts';
-import { whyUnread } from './hashTask.ts';
+import { shown, toBytePath } from './bytePath.ts';
+import { openForReading, whyUnread } from './hashTask.ts';
 import type { JobContext } from './job.ts';
 import type { Example, OnUnreadable } from './leftOut.ts';
 import { LeftOut } from './leftOut.ts';
@@ -128,7 +128,7 @@ function isFurtherName(names: Set<bigint>, { nlink, ino }: BigIntStats): boolean
 
 function isReadable(base: BytePath, path: BytePath, leftOut: LeftOut): boolean {
   try {
-    closeSync(openSync(fileAt(base, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+    closeSync(openForReading(`${base}/${path}`));
     return true;
   } catch (error) {
     const unread = whyUnread(error);

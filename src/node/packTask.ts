@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
 import { asBuffer, HASH_BYTES } from '../storage/hash.ts';
 import type { PackRef } from '../storage/pack.ts';
@@ -6,6 +6,7 @@ import { PackBuilder } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
 import { nameChunk } from '../storage/sealing.ts';
 import { shown } from './bytePath.ts';
+import { openForReading, readAt } from './hashTask.ts';
 import type { Source } from './sources.ts';
 import { SourceReader } from './sources.ts';
 
@@ -49,8 +50,6 @@ export interface BuiltPack {
   entries: Uint8Array<ArrayBuffer>;
 }
 
-let scratch = Buffer.alloc(0);
-
 /**
  * Builds a pack from files, reading each chunk once and hashing it again: a file that was changed in place since its
  * snapshot is `FileChanged`, and never stored as a mixture.
@@ -73,10 +72,9 @@ export function buildPack(args: PackArgs): BuiltPack {
         const source = sources.at(number);
         opened = { number, source, file: openSource(args.node, source) };
       }
-      if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
-      const content = scratch.subarray(0, length);
-      const read = readFully(opened.file, content, Number(toPack.readBigUInt64BE(4)));
-      if (read < length || !nameChunk(args.sealing, content).equals(hash)) throw changed(args.node, opened.source);
+      const content = readAt(opened.file, Number(toPack.readBigUInt64BE(4)), length);
+      if (content.length < length || !nameChunk(args.sealing, content).equals(hash))
+        throw changed(args.node, opened.source);
       builder.add(hash, content);
     }
   } finally {
@@ -89,22 +87,12 @@ export function buildPack(args: PackArgs): BuiltPack {
 
 function openSource(node: string, source: Source): number {
   try {
-    return openSync(source.file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openForReading(source.file);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ELOOP') throw changed(node, source, cause);
     throw new HomarusError('FileUnreadable', `${named(node, source)} cannot be read: ${message}`, { cause });
   }
-}
-
-function readFully(file: number, into: Buffer, offset: number): number {
-  let done = 0;
-  while (done < into.length) {
-    const read = readSync(file, into, done, into.length - done, offset + done);
-    if (read === 0) break;
-    done += read;
-  }
-  return done;
 }
 
 /** Memory of its own, so that it can change threads without being copied. */

@@ -24,8 +24,8 @@ export interface SourceRoot {
 const sourcesState = record({ roots: list(record({ name: text, path: text, links: text })) });
 
 export interface Source {
-  /** Where its bytes are: bytes of an absolute path. */
-  file: Buffer;
+  /** Where its bytes are: absolute. */
+  file: BytePath;
   /** What people call it: name of the root, and path below it. */
   root: string;
   path: BytePath;
@@ -89,7 +89,7 @@ export class SourceReader {
   }
 
   at(number: number): Source {
-    if (number === 0) return { file: Buffer.from(this.#pages), root: 'homarus', path: 'tree pages' };
+    if (number === 0) return { file: toBytePath(this.#pages), root: 'homarus', path: 'tree pages' };
     const place = Number(this.#places.read((number - 1) * PLACE_BYTES, PLACE_BYTES).readBigUInt64LE());
     const head = this.#sources.read(place, HEAD_BYTES);
     const root = this.#roots[head.readUInt16LE(0)];
@@ -97,7 +97,7 @@ export class SourceReader {
     const linked = head[2] === 1;
     const path = this.#sources.read(place + HEAD_BYTES, head.readUInt16LE(3)).toString('latin1');
     const file = linked ? linkPath(root.links, number) : `${toBytePath(root.path)}/${path}`;
-    return { file: Buffer.from(file, 'latin1'), root: root.name, path };
+    return { file, root: root.name, path };
   }
 
   close(): void {
