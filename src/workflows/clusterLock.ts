@@ -1,16 +1,8 @@
-import {
-  ActivityFailure,
-  CancellationScope,
-  CancelledFailure,
-  isCancellation,
-  log,
-  TimeoutFailure,
-  uuid4,
-} from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, isCancellation, log, uuid4 } from '@temporalio/workflow';
 import type { NodeInfo } from '../domain/cluster.ts';
 import type { AttemptId, ClusterSettings, NodeGrant, PluginVersion, StorageGrant } from '../domain/operations.ts';
 import { control, coordinatorSteps, storageKeeper, storageRelease } from './activityProxies.ts';
-import { codeOf, failure, messageOf, unwrap } from './failures.ts';
+import { codeOf, failure, messageOf, timeoutOf, unwrap } from './failures.ts';
 import { fanOut } from './fanOut.ts';
 
 /** Nodes that are asked for their part at one time: each must be reached within `NODE_ANSWERS_WITHIN`, however many there are. */
@@ -136,9 +128,10 @@ class Held {
       this.#nodes.set(node.id, grant);
       this.#keep(`node ${node.id}`, () => control(settings.cluster, node.id, 'keep', settings.lock).keepNode(grant));
     } catch (error) {
-      if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
+      const timeout = timeoutOf(error);
+      if (timeout) {
         // Nobody was asked, so there is nothing to release.
-        if (error.cause.timeoutType === 'SCHEDULE_TO_START') this.#nodesAsked.delete(node.id);
+        if (timeout.timeoutType === 'SCHEDULE_TO_START') this.#nodesAsked.delete(node.id);
         throw failure(
           'NodeUnavailable',
           `node ${node.id} does not answer: no worker takes its part of the lock`,
@@ -161,17 +154,13 @@ class Held {
 
   explain(error: unknown): unknown {
     if (this.#lost === undefined) {
-      const timedOut = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
       // Who was to confirm the cancellation has died: nobody tries again what is cancelled.
-      return timedOut && CancellationScope.current().consideredCancelled
-        ? new CancelledFailure('cancelled; not everybody confirmed', [], error)
+      return timeoutOf(error) && CancellationScope.current().consideredCancelled
+        ? new CancelledFailure('cancelled; not everybody confirmed', [], error as Error)
         : unwrap(error);
     }
     const { error: cause, what } = this.#lost;
-    const reason =
-      cause instanceof ActivityFailure && cause.cause instanceof TimeoutFailure
-        ? 'its worker does not answer any more'
-        : messageOf(unwrap(cause));
+    const reason = timeoutOf(cause) ? 'its worker does not answer any more' : messageOf(unwrap(cause));
     const cluster = this.#settings?.cluster ?? '';
     return failure('LockLost', `the lock of cluster ${cluster} was lost at ${what}: ${reason}`, cause);
   }

@@ -1,11 +1,11 @@
-import { ActivityFailure, log, TimeoutFailure, workflowInfo } from '@temporalio/workflow';
+import { log, workflowInfo } from '@temporalio/workflow';
 import { nodesWithout } from '../domain/cluster.ts';
 import type { EstimatePlan } from '../domain/operations.ts';
 import type { BackupRequest } from '../domain/requests.ts';
 import type { BackupEstimate, FileCounts, NodeEstimate, Skipped } from '../domain/results.ts';
 import { filesOf, formatBytes } from '../domain/text.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
-import { failure } from './failures.ts';
+import { nobodyLooks, timeoutOf } from './failures.ts';
 import { Operation } from './operation.ts';
 
 /**
@@ -56,10 +56,8 @@ async function ask(
       try {
         return await onlyReading(settings.cluster, node, settings.lock).estimateNode(input);
       } catch (error) {
-        if (!(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
-        if (missing >= Math.min(spare, wanted.length - 1)) {
-          throw failure('NodeUnavailable', `node ${node} does not answer: no worker looks at what is there`, error);
-        }
+        if (!timeoutOf(error)) throw error;
+        if (missing >= Math.min(spare, wanted.length - 1)) throw nobodyLooks(node, error);
         missing++;
         log.warn(`node ${node} does not answer; it is left out`);
         return undefined;

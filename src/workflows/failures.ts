@@ -37,6 +37,14 @@ export function unwrap(error: unknown): unknown {
   return error;
 }
 
+/** Which time ran out, where that is why an activity failed. */
+export const timeoutOf = (error: unknown): TimeoutFailure | undefined =>
+  error instanceof ActivityFailure && error.cause instanceof TimeoutFailure ? error.cause : undefined;
+
+/** No worker of the node looked at what it was asked to look at. */
+export const nobodyLooks = (node: string, error: unknown): ApplicationFailure =>
+  failure('NodeUnavailable', `node ${node} does not answer: no worker looks at what is there`, error);
+
 export function codeOf(error: unknown): ErrorCode {
   const type = error instanceof ApplicationFailure ? error.type : undefined;
   return typeof type === 'string' && isErrorCode(type) ? type : 'Internal';

@@ -1,4 +1,4 @@
-import { ActivityFailure, TemporalFailure, TimeoutFailure, workflowInfo } from '@temporalio/workflow';
+import { TemporalFailure, workflowInfo } from '@temporalio/workflow';
 import { HomarusError } from '../domain/errors.ts';
 import type { RestorePlan } from '../domain/operations.ts';
 import type { RestoreRequest } from '../domain/requests.ts';
@@ -6,7 +6,7 @@ import type { RestoreForecast, RestorePreview, Skipped } from '../domain/results
 import { filesOf, formatBytes } from '../domain/text.ts';
 import type { Flow } from '../plugins/plugin.ts';
 import { coordinatorSteps, onlyReading } from './activityProxies.ts';
-import { failure, messageOf } from './failures.ts';
+import { failure, messageOf, nobodyLooks, timeoutOf } from './failures.ts';
 import { Operation } from './operation.ts';
 import { callsOf, flowFor, restoredOf, workOf } from './restore.ts';
 
@@ -49,8 +49,7 @@ function compare(operation: Operation, plan: RestorePlan, request: RestoreReques
         const work = workOf(plan, request, node);
         return await onlyReading(settings.cluster, node, settings.lock).previewNode({ operation: workflowId, ...work });
       } catch (error) {
-        if (!(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
-        throw failure('NodeUnavailable', `node ${node} does not answer: no worker looks at what is there`, error);
+        throw timeoutOf(error) ? nobodyLooks(node, error) : error;
       }
     },
     { did: (seen) => ({ text: `${filesOf(seen)}, ${formatBytes(seen.fetchBytes)} to fetch`, bytes: 0 }) },

@@ -1,10 +1,10 @@
-import { ActivityFailure, isCancellation, log, TimeoutFailure, uuid4, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, log, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { PackShare, PacksReceipt, StagedList, VerifyPlan } from '../domain/operations.ts';
 import type { VerifyRequest } from '../domain/requests.ts';
 import type { Skipped, VerifyResult } from '../domain/results.ts';
 import { formatBytes } from '../domain/text.ts';
 import { coordinatorSteps, coordinatorWork, onlyReading } from './activityProxies.ts';
-import { codeOf, failure, messageOf } from './failures.ts';
+import { codeOf, failure, messageOf, timeoutOf } from './failures.ts';
 import { Operation } from './operation.ts';
 
 /** How long the lock is waited for when damage is to be noted, unless the request says otherwise, ms. */
@@ -83,10 +83,7 @@ async function verifyShares(
   return receipts;
 }
 
-const neverStarted = (error: unknown): boolean =>
-  error instanceof ActivityFailure &&
-  error.cause instanceof TimeoutFailure &&
-  error.cause.timeoutType === 'SCHEDULE_TO_START';
+const neverStarted = (error: unknown): boolean => timeoutOf(error)?.timeoutType === 'SCHEDULE_TO_START';
 
 /** Null when it need not be noted, or could not: that is no reason to keep back what was found. */
 async function note(operation: Operation, request: VerifyRequest, report: StagedList): Promise<number | null> {
