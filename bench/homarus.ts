@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Bucket, Contender, Place } from './contender.ts';
 import type { Measured } from './measure.ts';
 import { bytesBelow, measure } from './measure.ts';
@@ -11,8 +13,6 @@ const { loadConfig } = (await import(built('config.js'))) as typeof import('../s
 type Stack = Awaited<ReturnType<typeof startStack>>;
 
 const program = new URL('../bin/homarus.js', import.meta.url).pathname;
-/** A running cluster has so many storages, since its processes read their configuration once. */
-const STORAGES = 20;
 
 export interface HomarusOptions {
   /** With several, each has a directory `n<number>` of the data for its root. */
@@ -28,10 +28,8 @@ export class Homarus implements Contender {
   readonly #place: Place;
   readonly #options: HomarusOptions;
   readonly #room: string;
-  #data = '';
   #stack: Stack | undefined;
-  #stacks = 0;
-  #storage = 0;
+  #number = 0;
 
   constructor(place: Place, options: HomarusOptions = {}) {
     this.#place = place;
@@ -44,11 +42,18 @@ export class Homarus implements Contender {
     this.version = `homarus ${version}, node ${process.versions.node}`;
   }
 
+  /** Its processes start when the repository is there, so that they have opened it as those of a running cluster have. */
   async begin(data: string): Promise<void> {
-    if (this.#storage > 0) rmSync(this.#directory, { recursive: true, force: true });
-    this.#storage++;
-    if (this.#stack === undefined || data !== this.#data || this.#storage > STORAGES) await this.#start(data);
-    await this.#run('init', '--encrypt');
+    await this.#stack?.stop();
+    if (this.#number > 0) rmSync(this.#directory, { recursive: true, force: true });
+    this.#number++;
+    const directory = join(this.#room, `processes-${this.#number}`);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(this.#passphraseFile, 'for measurements only\n', { mode: 0o600 });
+    writeFileSync(this.#configFile, JSON.stringify(this.#configuration(data), null, 2));
+    await promisify(execFile)(process.execPath, [program, 'init', '--encrypt', '--config', this.#configFile]);
+    const config = await loadConfig(this.#configFile);
+    this.#stack = await startStack({ config, configFile: this.#configFile, directory, report: () => undefined });
   }
 
   backup(): Promise<Measured> {
@@ -83,46 +88,30 @@ export class Homarus implements Contender {
     rmSync(this.#room, { recursive: true, force: true });
   }
 
-  async #start(data: string): Promise<void> {
-    await this.#stack?.stop();
-    this.#data = data;
-    this.#storage = 1;
-    this.#stacks++;
-    const directory = join(this.#room, `processes-${this.#stacks}`);
-    mkdirSync(directory, { recursive: true });
-    writeFileSync(this.#passphraseFile, 'for measurements only\n', { mode: 0o600 });
-    writeFileSync(this.#configFile, JSON.stringify(this.#configuration(data), null, 2));
-    const config = await loadConfig(this.#configFile);
-    this.#stack = await startStack({ config, configFile: this.#configFile, directory, report: () => undefined });
-  }
-
   #configuration(data: string): object {
     const { nodes = 1, config } = this.#options;
     const one = (id: string, root: string) => ({ id, root, linkDir: join(this.#room, 'links', id) });
     const numbers = Array.from({ length: nodes }, (_, place) => place + 1);
-    const storages = Array.from({ length: STORAGES }, (_, place) => [`s${place + 1}`, this.#storageOf(place + 1)]);
     return {
       cluster: 'bench',
-      storages: Object.fromEntries(storages),
-      defaultStorage: 's1',
+      storages: { main: this.#storage() },
       nodes: nodes === 1 ? [one('n1', data)] : numbers.map((number) => one(`n${number}`, join(data, `n${number}`))),
-      dataDir: join(this.#room, `state-${this.#stacks}`),
+      dataDir: join(this.#room, `state-${this.#number}`),
       ...config,
     };
   }
 
-  #storageOf(number: number): object {
+  #storage(): object {
     const { bucket } = this.#place;
     // As its peers, which know nothing else.
     const encryption = { passphraseFile: this.#passphraseFile };
-    if (bucket === undefined) return { type: 'files', path: this.#directoryOf(number), encryption };
+    if (bucket === undefined) return { type: 'files', path: this.#directory, encryption };
     const { endpoint } = bucket;
     const credentials = { file: keysFile(this.#room, bucket) };
-    const prefix = `homarus-${this.#stacks}-${number}`;
     return {
       type: 's3',
       bucket: bucket.bucket,
-      prefix,
+      prefix: this.#name,
       endpoint,
       region: 'us-east-1',
       pathStyle: true,
@@ -131,12 +120,12 @@ export class Homarus implements Contender {
     };
   }
 
-  #directoryOf(number: number): string {
-    return join(this.#place.bucket?.directory ?? this.#room, `homarus-${this.#stacks}-${number}`);
+  get #name(): string {
+    return `homarus-${this.#number}`;
   }
 
   get #directory(): string {
-    return this.#directoryOf(this.#storage);
+    return join(this.#place.bucket?.directory ?? this.#room, this.#name);
   }
 
   get #passphraseFile(): string {
@@ -151,7 +140,7 @@ export class Homarus implements Contender {
     const { env, processes, temporal } = this.#stack as Stack;
     return measure({
       program: process.execPath,
-      args: [program, ...args, '--storage', `s${this.#storage}`, '--config', this.#configFile],
+      args: [program, ...args, '--config', this.#configFile],
       env,
       log: join(this.#room, 'log'),
       servants: {

@@ -132,8 +132,9 @@ export function createCoordinatorActivities(deps: CoordinatorDeps) {
           const inTime = AbortSignal.any([signal, left]);
           const asked = performance.now();
           try {
-            repository ??= (await granted(grant, inTime)).repository;
-            const answer = await refreshLock(repository, grant.epoch, holder, { signal: inTime });
+            let present: RootAt | undefined;
+            if (repository === undefined) ({ repository, at: present } = await granted(grant, inTime));
+            const answer = await refreshLock(repository, grant.epoch, holder, { present, signal: inTime });
             if (answer === 'released') await toldToEnd(signal);
             deadline = asked + grant.ttl - refresh;
             refusal = undefined;

@@ -1,6 +1,6 @@
 import type { BackupEntry, Holder, Manifest, ManifestNode } from '../domain/documents.ts';
 import { keys } from '../domain/documents.ts';
-import { errorTable, HomarusError, hasCode } from '../domain/errors.ts';
+import { HomarusError } from '../domain/errors.ts';
 import { readBackup, readManifest } from '../storage/backups.ts';
 import { ChunkReader } from '../storage/chunkReader.ts';
 import type { Drill, Mark } from '../storage/marks.ts';
@@ -68,31 +68,9 @@ export function withMarks(reading: Reading, marks: readonly Mark[]): ListedBacku
   }));
 }
 
-/**
- * A backup by its name, or `latest`, which is a complete one unless nodes are named. `BackupNotFound` names the one that
- * was likely meant.
- */
-export function findBackup(reading: Reading, name: string, latest: Latest = {}): BackupEntry {
-  try {
-    return findInRoot(reading.at.root, name, latest);
-  } catch (error) {
-    const near = nearest(reading, name);
-    if (!hasCode(error, 'BackupNotFound') || near === undefined) throw error;
-    const hint = `Did you mean ${near}? ${errorTable.BackupNotFound.hint}`;
-    throw new HomarusError('BackupNotFound', (error as Error).message, { hint, cause: error });
-  }
-}
-
-/** The newest of those that begin most alike; names are times, so the rest says little. */
-function nearest(reading: Reading, name: string): string | undefined {
-  const alike = (other: string): number => {
-    let same = 0;
-    while (same < name.length && name[same] === other[same]) same++;
-    return same;
-  };
-  const [best] = newestFirst(reading).toSorted((a, b) => alike(b.name) - alike(a.name));
-  return best && alike(best.name) >= 'YYYY'.length ? best.name : undefined;
-}
+/** A backup by its name, or `latest`, which is a complete one unless nodes are named. */
+export const findBackup = (reading: Reading, name: string, latest: Latest = {}): BackupEntry =>
+  findInRoot(reading.at.root, name, latest);
 
 /** A listed backup with its manifest, but without the places of trees and streams: they are for programs that read the storage. */
 export interface BackupDetails extends Omit<ListedBackup, 'manifest'> {

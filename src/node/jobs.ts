@@ -1,8 +1,7 @@
 import type { StorageSettings } from '../storage/openStore.ts';
 import { openStore } from '../storage/openStore.ts';
-import type { Repository } from '../storage/repository.ts';
-import { openRepository } from '../storage/repository.ts';
-import type { Unlocked } from '../storage/unlock.ts';
+import type { Known, Repository } from '../storage/repository.ts';
+import { knownRepository } from '../storage/repository.ts';
 import type { CleanerInput } from './cleaner.ts';
 import { clean } from './cleaner.ts';
 import type { DrillInput } from './drill.ts';
@@ -23,15 +22,10 @@ import { upload } from './uploader.ts';
 import type { VerifyPacksInput } from './verifyPacks.ts';
 import { verifyPacks } from './verifyPacks.ts';
 
-/** Where a job finds its repository, and how much of the machine it may use. */
+/** The repository that a job works on, which was opened for it, and how much of the machine it may use. */
 export interface RepositoryArgs {
   storage: StorageSettings;
-  /** The repository must be this cluster's; undefined: any may be read. */
-  cluster: string | undefined;
-  /** Id of the one that it must be. */
-  repository: string | undefined;
-  /** What the keys were opened to before, of an encrypted repository. */
-  unlocked?: Unlocked | undefined;
+  known: Pick<Known, 'parameters' | 'unlocked'>;
   /** zstd level of what is written, 0 for none. */
   level: number;
   /** Requests to the storage at once. */
@@ -39,16 +33,20 @@ export interface RepositoryArgs {
   threads: number;
 }
 
+/** What the last job of this thread learned of its repository: the next one is mostly of the same operation. */
+let last: Known | undefined;
+
 async function using<T>(
-  args: RepositoryArgs,
-  { signal, throwIfLost }: JobContext,
+  { storage, known, level, requests }: RepositoryArgs,
+  { throwIfLost }: JobContext,
   body: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(args.storage, { requests: args.requests, mayWrite: throwIfLost });
+  const store = await openStore(storage, { requests, mayWrite: throwIfLost });
   try {
-    const { cluster, repository: id, level, unlocked } = args;
-    const { encryption } = args.storage;
-    return await body(await openRepository(store, { cluster, id, level, encryption, unlocked, signal }));
+    const repository = knownRepository(store, last?.parameters.id === known.parameters.id ? last : known, level);
+    const { parameters, unlocked, roots } = repository;
+    last = { parameters, unlocked, roots };
+    return await body(repository);
   } finally {
     await store.close();
   }

@@ -9,14 +9,13 @@ import type { ScryptCost } from './keySlot.ts';
 import { makeSlot } from './keySlot.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
 import { proveStorage } from './probe.ts';
-import type { Repository, RepositoryParameters } from './repository.ts';
+import type { Known, Repository, RepositoryParameters } from './repository.ts';
 import { firstObject, lostParameters, openRepository, REPOSITORY_KEY, sealJson } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { lostRoots, presentRoot } from './roots.ts';
 import { KEY_BYTES } from './sealing.ts';
 import type { SecretSource } from './secret.ts';
 import { readSecret } from './secret.ts';
-import type { Unlocked } from './unlock.ts';
 import { slotPlace, storeSlot, unlockedBy } from './unlock.ts';
 
 const MiB = 1024 * 1024;
@@ -46,15 +45,15 @@ export async function createRepository(
   store: ObjectStore,
   options: CreateOptions,
 ): Promise<{ repository: Repository; at: RootAt }> {
-  let unlocked: Unlocked | undefined;
+  let known: Known | undefined;
   if ((await store.read(REPOSITORY_KEY, undefined, options)) === undefined) {
     const found = await firstObject({ store }, options);
     if (found !== undefined) throw lostParameters(store, found);
     await proveStorage(store, options);
-    unlocked = await createParameters(store, options);
+    known = await createParameters(store, options);
   }
   // What stands there counts: another may have been first.
-  const repository = await openRepository(store, { ...options, unlocked });
+  const repository = await openRepository(store, { ...options, known });
   if ((await firstRoot(store, options)) !== undefined) throw exists(repository);
   const found = await firstObject(repository, options);
   if (found !== undefined) throw lostRoots(repository, found);
@@ -68,13 +67,13 @@ export async function createRepository(
 }
 
 /** `repository.json`, after the slot that opens it: whoever finds the one can go on with the other. */
-async function createParameters(store: ObjectStore, options: CreateOptions): Promise<Unlocked | undefined> {
+async function createParameters(store: ObjectStore, options: CreateOptions): Promise<Known> {
   const parameters = newParameters(options);
   const bytes = Buffer.from(`${JSON.stringify(parameters, undefined, 2)}\n`);
   const { encryption, by = '', label = '', scrypt } = options;
   if (!encryption) {
     await store.create(REPOSITORY_KEY, bytes, options);
-    return undefined;
+    return { parameters };
   }
   const secret = await readSecret(encryption);
   const content = { master: randomBytes(KEY_BYTES), parameters: blake3.hash([bytes]) };
@@ -85,7 +84,7 @@ async function createParameters(store: ObjectStore, options: CreateOptions): Pro
   // Whatever was answered: another that was first has slots of its own.
   if (!(await store.read(REPOSITORY_KEY, undefined, options))?.equals(bytes))
     await store.remove([keys.slot(slot)], options);
-  return unlockedBy(parameters.id, slot, content);
+  return { parameters, unlocked: unlockedBy(parameters.id, slot, content) };
 }
 
 function newParameters({ cluster, chunker, pack, encryption }: CreateOptions): RepositoryParameters {

@@ -51,9 +51,9 @@ export async function refreshLock(
   repository: Repository,
   epoch: number,
   holder: Holder,
-  options: CallOptions & { cached?: RootAt } = {},
+  options: CallOptions & { present?: RootAt | undefined } = {},
 ): Promise<'refreshed' | 'released'> {
-  const { root } = await presentRoot(repository, options);
+  const { root } = options.present ?? (await presentRoot(repository, options));
   if (root.epoch !== epoch) throw lockLost(root, epoch);
   if (root.holder?.run !== holder.run) return 'released';
   await writeLease(repository, epoch, holder, options);

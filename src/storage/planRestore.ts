@@ -1,5 +1,5 @@
 import type { BackupEntry, ManifestNode, RootDocument } from '../domain/documents.ts';
-import { HomarusError } from '../domain/errors.ts';
+import { errorTable, HomarusError } from '../domain/errors.ts';
 import { matchNodes } from '../domain/matchNodes.ts';
 import type { ClusterSettings, DrillPlan, RestorePlan } from '../domain/operations.ts';
 import type { DrillRequest, RestorePair, RestoreRequest } from '../domain/requests.ts';
@@ -83,12 +83,15 @@ export interface Latest {
   nodes?: readonly string[] | undefined;
 }
 
-/** A backup by its name, or the latest one that fits. `BackupNotFound` says what there is. */
+/** A backup by its name, or the latest one that fits. `BackupNotFound` says what there is, or what was likely meant. */
 export function findBackup(root: RootDocument, name: string, { before, nodes }: Latest = {}): BackupEntry {
   if (name !== 'latest') {
     const found = named(root, name);
     if (found) return found;
-    throw new HomarusError('BackupNotFound', `there is no backup ${name} of cluster ${root.cluster}`);
+    const near = nearest(root, name);
+    throw new HomarusError('BackupNotFound', `there is no backup ${name} of cluster ${root.cluster}`, {
+      ...(near === undefined ? {} : { hint: `Did you mean ${near}? ${errorTable.BackupNotFound.hint}` }),
+    });
   }
   const limit = before === undefined ? Number.POSITIVE_INFINITY : Date.parse(before);
   if (Number.isNaN(limit))
@@ -109,6 +112,23 @@ export function findBackup(root: RootDocument, name: string, { before, nodes }: 
     `cluster ${root.cluster} has ${what}${when}; the latest, ${partial.name}, is without ${partial.partial?.join(', ')}`,
     { hint: `Give the name of a partial backup to restore what it has, e.g. ${partial.name}.` },
   );
+}
+
+/** The newest of those that begin most alike; names are times, so the rest says little. */
+function nearest({ backups }: RootDocument, name: string): string | undefined {
+  const alike = (other: string): number => {
+    let same = 0;
+    while (same < name.length && name[same] === other[same]) same++;
+    return same;
+  };
+  const best = backups.reduce<string | undefined>(
+    (near, one) =>
+      near === undefined || alike(one.name) > alike(near) || (alike(one.name) === alike(near) && one.name > near)
+        ? one.name
+        : near,
+    undefined,
+  );
+  return best !== undefined && alike(best) >= 'YYYY'.length ? best : undefined;
 }
 
 const lastOf = (backups: readonly BackupEntry[]): BackupEntry | undefined =>

@@ -5,6 +5,7 @@ import type { BlockPlace, ObjectKind } from './block.ts';
 import { damaged, MAX_BLOCK_BYTES, openObject, sealObject } from './block.ts';
 import { blake3 } from './hash.ts';
 import type { CallOptions, ObjectStore } from './objectStore.ts';
+import { RootMemory } from './rootMemory.ts';
 import type { Sealing } from './sealing.ts';
 import type { SecretSource } from './secret.ts';
 import type { Unlocked } from './unlock.ts';
@@ -26,13 +27,19 @@ export interface RepositoryParameters {
 
 export const REPOSITORY_KEY = 'repository.json';
 
-/** A store, and what is needed to read and write objects of one repository in it. */
-export interface Repository {
-  readonly store: ObjectStore;
+/** What a process may keep of a repository, and hand to its threads: none of it changes while the id is the same. */
+export interface Known {
   readonly parameters: RepositoryParameters;
-  readonly sealing: Sealing;
   /** Of an encrypted one. */
-  readonly unlocked?: Unlocked;
+  readonly unlocked?: Unlocked | undefined;
+  readonly roots?: RootMemory;
+}
+
+/** A store, and what is needed to read and write objects of one repository in it. */
+export interface Repository extends Known {
+  readonly store: ObjectStore;
+  readonly sealing: Sealing;
+  readonly roots: RootMemory;
   /** zstd level for what is written, 0 for none. */
   readonly level: number;
 }
@@ -46,8 +53,11 @@ export interface OpenOptions extends CallOptions {
   level?: number;
   /** What opens its keys, if it is encrypted. */
   encryption?: SecretSource | undefined;
-  /** What that gave before: it saves the half second that a passphrase costs. */
-  unlocked?: Unlocked | undefined;
+  /**
+   * What was opened before. Where it has `id`, nothing is read; otherwise `repository.json` is, and if it is the same
+   * repository, its keys save the half second that a passphrase costs.
+   */
+  known?: Known | undefined;
 }
 
 /**
@@ -56,6 +66,11 @@ export interface OpenOptions extends CallOptions {
  * it is newer than us, `KeyMissing` and `KeyWrong` where it is encrypted and not with our key, or plain and should not be.
  */
 export async function openRepository(store: ObjectStore, options: OpenOptions = {}): Promise<Repository> {
+  const { known, level = 1 } = options;
+  if (known !== undefined && known.parameters.id === options.id) {
+    refuseForeign(store, known.parameters, options);
+    return knownRepository(store, known, level);
+  }
   const bytes = await store.read(REPOSITORY_KEY, undefined, options);
   if (bytes === undefined) {
     const found = await firstObject({ store }, options);
@@ -64,38 +79,44 @@ export async function openRepository(store: ObjectStore, options: OpenOptions = 
       : lostParameters(store, found);
   }
   const parameters = parseParameters(store, bytes);
-  if (options.cluster !== undefined && parameters.cluster !== options.cluster) {
+  refuseForeign(store, parameters, options);
+  const same = known?.parameters.id === parameters.id ? known : undefined;
+  const unlocked = await unlockedIn(store, parameters, bytes, { ...options, unlocked: same?.unlocked });
+  return knownRepository(store, { ...same, parameters, unlocked }, level);
+}
+
+/** One that was opened before, in another place of this process or through another store. */
+export function knownRepository(store: ObjectStore, known: Known, level: number): Repository {
+  const { parameters, unlocked, roots = new RootMemory() } = known;
+  const repositoryId = Buffer.from(parameters.id, 'hex');
+  const sealing = unlocked ? { repositoryId, keys: unlocked.keys } : { repositoryId };
+  return { store, parameters, level, sealing, roots, ...(unlocked ? { unlocked } : {}) };
+}
+
+/** The same for who wants to see what stands in the storage now, whatever was read before. */
+export const readAnew = (repository: Repository): Repository => ({ ...repository, roots: new RootMemory() });
+
+function refuseForeign(store: ObjectStore, { cluster, id }: RepositoryParameters, wanted: OpenOptions): void {
+  if (wanted.cluster !== undefined && cluster !== wanted.cluster) {
     throw new HomarusError(
       'ForeignRepository',
-      `${store.description} holds the repository of cluster "${parameters.cluster}", not of "${options.cluster}"`,
+      `${store.description} holds the repository of cluster "${cluster}", not of "${wanted.cluster}"`,
     );
   }
-  if (options.id !== undefined && parameters.id !== options.id) {
+  if (wanted.id !== undefined && id !== wanted.id) {
     throw new HomarusError(
       'ForeignRepository',
-      `${store.description} holds repository ${parameters.id}, but the operation works on repository ${options.id}`,
+      `${store.description} holds repository ${id}, but the operation works on repository ${wanted.id}`,
       { hint: 'Not all machines have the same storage in their configuration: make it the same everywhere.' },
     );
   }
-  return repositoryOf(store, parameters, options.level ?? 1, await unlockedIn(store, parameters, bytes, options));
-}
-
-function repositoryOf(
-  store: ObjectStore,
-  parameters: RepositoryParameters,
-  level: number,
-  unlocked: Unlocked | undefined,
-): Repository {
-  const repositoryId = Buffer.from(parameters.id, 'hex');
-  if (!unlocked) return { store, parameters, level, sealing: { repositoryId } };
-  return { store, parameters, level, sealing: { repositoryId, keys: unlocked.keys }, unlocked };
 }
 
 async function unlockedIn(
   store: ObjectStore,
   { id, encryption }: RepositoryParameters,
   stored: Buffer,
-  options: OpenOptions,
+  options: OpenOptions & { unlocked: Unlocked | undefined },
 ): Promise<Unlocked | undefined> {
   const { description } = store;
   if (encryption === null) {
@@ -109,7 +130,7 @@ async function unlockedIn(
     );
   }
   let { unlocked } = options;
-  if (unlocked?.repository !== id) {
+  if (unlocked === undefined) {
     if (options.encryption === undefined) {
       throw new HomarusError(
         'KeyMissing',

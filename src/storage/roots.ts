@@ -6,19 +6,14 @@ import { HomarusError, hasCode } from '../domain/errors.ts';
 import { damaged } from './block.ts';
 import { takeUpDataKeys } from './dataKeys.ts';
 import { blake3 } from './hash.ts';
-import type { CallOptions } from './objectStore.ts';
+import type { CallOptions, ListedObject } from './objectStore.ts';
 import type { Repository } from './repository.ts';
 import { checkedJson, firstObject, openJson, sealJson } from './repository.ts';
+import type { RootAt } from './rootMemory.ts';
+
+export type { RootAt } from './rootMemory.ts';
 
 /** The pointer of a repository: the root with the highest number, moved by create-if-absent alone. */
-
-/** A root as it is stored. */
-export interface RootAt {
-  readonly root: RootDocument;
-  /** Of the stored bytes; how many those are. */
-  readonly hash: string;
-  readonly length: number;
-}
 
 export type Committed = { result: 'stands'; at: RootAt } | { result: 'lost'; highest: RootAt };
 
@@ -35,8 +30,8 @@ const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 5_000;
 
 /**
- * What the repository holds now: one small listing, and one read when it is another root than `cached`. `NoRepository`
- * where there is none, `RolledBack` where the number fell below that of `cached`.
+ * What the repository holds now: one small listing, and one read when it is a root that was not read before.
+ * `NoRepository` where there is none, `RolledBack` where the number fell below that of `cached`.
  */
 export async function presentRoot(
   repository: Repository,
@@ -44,16 +39,25 @@ export async function presentRoot(
 ): Promise<RootAt> {
   const { cached } = options;
   for (let missing = 0; ; ) {
-    const highest = await highestNumber(repository, cached ? cached.root.number : 0, options);
+    const highest = await highestListed(repository, cached ? cached.root.number : 0, options);
     if (highest === undefined) throw cached ? rolledBack(repository, cached) : await withoutRoot(repository, options);
-    if (highest === cached?.root.number) return cached;
-    const at = await readRoot(repository, highest, options);
-    if (at) return at;
-    // It was swept after the listing, so there is a higher one by now.
-    if (highest === missing) {
-      throw new HomarusError('ObjectMissing', `${keys.root(highest)} is listed but missing in ${where(repository)}`);
+    const { number, listed } = highest;
+    if (number === cached?.root.number) return cached;
+    const known = repository.roots.recall(number, listed);
+    if (known) {
+      await takeUpDataKeys(repository, known.root, options);
+      return known;
     }
-    missing = highest;
+    const at = await readRoot(repository, number, options);
+    if (at) {
+      repository.roots.remember(at, listed);
+      return at;
+    }
+    // It was swept after the listing, so there is a higher one by now.
+    if (number === missing) {
+      throw new HomarusError('ObjectMissing', `${listed.key} is listed but missing in ${where(repository)}`);
+    }
+    missing = number;
   }
 }
 
@@ -106,14 +110,13 @@ export async function commit(
   }
 }
 
-/** Removes the roots that nobody needs any more. Every holder of the lock does, and may at any time. */
+/**
+ * Removes the roots that nobody needs any more, of those that were there when the present root was last looked for from
+ * the beginning. Every holder of the lock does, and may at any time.
+ */
 export async function sweepRoots(repository: Repository, at: RootAt, options: CallOptions = {}): Promise<void> {
-  const old: string[] = [];
-  for await (const { key } of repository.store.list('roots/', options)) {
-    const number = numberOf(key);
-    if (number !== undefined && number <= at.root.number - KEPT_ROOTS) old.push(key);
-  }
-  if (old.length > 0) await repository.store.remove(old, options);
+  const old = repository.roots.listed.filter((number) => number <= at.root.number - KEPT_ROOTS);
+  if (old.length > 0) await repository.store.remove(old.map(keys.root), options);
 }
 
 export function lockLost(root: RootDocument, epoch: number): HomarusError {
@@ -129,12 +132,21 @@ export function describeHolder(holder: Holder): string {
   return `${holder.kind} ${holder.operation} (by ${holder.by}), since ${holder.since}`;
 }
 
-async function highestNumber(repository: Repository, from: number, options: CallOptions): Promise<number | undefined> {
-  let highest: number | undefined;
+async function highestListed(
+  repository: Repository,
+  from: number,
+  options: CallOptions,
+): Promise<{ number: number; listed: ListedObject } | undefined> {
+  let highest: { number: number; listed: ListedObject } | undefined;
+  const numbers: number[] = [];
   const after = from > 0 ? { after: keys.root(from - 1) } : {};
-  for await (const { key } of repository.store.list('roots/', { ...options, ...after })) {
-    highest = numberOf(key) ?? highest;
+  for await (const listed of repository.store.list('roots/', { ...options, ...after })) {
+    const number = numberOf(listed.key);
+    if (number === undefined) continue;
+    numbers.push(number);
+    highest = { number, listed };
   }
+  if (from === 0) repository.roots.listed = numbers;
   return highest;
 }
 

@@ -10,6 +10,7 @@ import type { CallOptions } from './objectStore.ts';
 import { openReadable } from './openIndexes.ts';
 import { LineFile, readReport, reportOf, writeReport } from './report.ts';
 import type { Repository } from './repository.ts';
+import { readAnew } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot } from './roots.ts';
 import type { VerifiedBackups } from './verifyBackups.ts';
@@ -42,10 +43,11 @@ const MOST_RUNS = 5;
  * storage as soon as anything is damaged.
  */
 export async function verifyStored(
-  repository: Repository,
+  given: Repository,
   input: VerifyInput,
   options: VerifyOptions,
 ): Promise<VerifyResult> {
+  const repository = readAnew(given);
   const directory = await mkdtemp(join(options.directory, 'verify-'));
   const losses = new LineFile(join(directory, 'losses'));
   try {

@@ -12,7 +12,7 @@ import { epochOf } from './ids.ts';
 import { parseSlot, readSlotNote } from './keySlot.ts';
 import type { CallOptions } from './objectStore.ts';
 import type { Repository } from './repository.ts';
-import { checkedJson, openJson, parseJson, REPOSITORY_KEY } from './repository.ts';
+import { checkedJson, openJson, parseJson, REPOSITORY_KEY, readAnew } from './repository.ts';
 import type { RootAt } from './roots.ts';
 import { presentRoot, readRoot } from './roots.ts';
 import { slotPlace } from './unlock.ts';
@@ -40,7 +40,7 @@ export async function damageOf(
  */
 export async function rootToVerify(repository: Repository, options: CallOptions = {}): Promise<RootAt> {
   try {
-    return await presentRoot(repository, options);
+    return await presentRoot(readAnew(repository), options);
   } catch (error) {
     if (!isLoss(error) || (await anyOpens(repository, options))) throw error;
     const { store, parameters } = repository;

@@ -6,10 +6,10 @@ import type { RepositoryArgs } from '../node/jobs.ts';
 import type { ObjectStore } from '../storage/objectStore.ts';
 import type { StorageSettings } from '../storage/openStore.ts';
 import { openStore } from '../storage/openStore.ts';
-import type { Repository } from '../storage/repository.ts';
+import type { Known, Repository } from '../storage/repository.ts';
 import { openRepository } from '../storage/repository.ts';
+import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
-import type { Unlocked } from '../storage/unlock.ts';
 
 /** What processes and operations take from the configuration. */
 
@@ -58,13 +58,13 @@ export const seenByCoordinator = ({ dataDir }: Pick<Config, 'dataDir'>): SeenRoo
   new SeenRoots(join(dataDir, 'coordinator'));
 
 /**
- * Stores are opened once for each storage, repositories anew: what a repository is may change between operations. Its
- * keys are kept, since a passphrase takes half a second.
+ * Stores are opened once for each storage. Which repository is in it may change between operations, so it is looked at
+ * anew where no id says which one is meant; what is known of it is kept, since a passphrase takes half a second.
  */
 export class Repositories {
   readonly #config: Config;
   readonly #stores = new Map<string, Promise<ObjectStore>>();
-  readonly #unlocked = new Map<string, Unlocked>();
+  readonly #known = new Map<string, Known>();
 
   constructor(config: Config) {
     this.#config = config;
@@ -74,47 +74,39 @@ export class Repositories {
     const cluster = anyCluster ? undefined : this.#config.cluster;
     const { level } = this.#config.compression;
     const { encryption } = storageNamed(this.#config, storage).settings;
-    const known = { encryption, unlocked: this.#unlocked.get(storage) };
     const repository = await openRepository(await this.#store(storage), {
-      ...{ cluster, id, level, ...known },
+      ...{ cluster, id, level, encryption, known: this.#known.get(storage) },
       ...(signal ? { signal } : {}),
     });
-    if (repository.unlocked) this.#unlocked.set(storage, repository.unlocked);
+    this.#known.set(storage, repository);
     return repository;
   }
 
-  /** For who opens the repository `id` in a thread; `cluster`: it must be this cluster's, undefined: any may be read. */
+  /** For who works on the repository `id` in a thread; `cluster`: it must be this cluster's, undefined: any may be read. */
   async jobArgs(
     storage: string,
     { id, cluster, signal }: { id: string; cluster: string | undefined; signal: AbortSignal },
   ): Promise<RepositoryArgs> {
     const { compression, parallelism } = this.#config;
     const { threads, requests } = parallelism;
+    const { parameters, unlocked } = await this.open(storage, { anyCluster: cluster === undefined, id, signal });
     return {
       storage: storageNamed(this.#config, storage).settings,
-      cluster,
-      repository: id,
-      unlocked: await this.unlock(storage, signal),
+      known: { parameters, unlocked },
       level: compression.level,
       ...{ threads, requests },
     };
   }
 
-  /** The keys of an encrypted repository, for who opens it in a thread. */
-  async unlock(storage: string, signal: AbortSignal): Promise<Unlocked | undefined> {
-    if (storageNamed(this.#config, storage).settings.encryption === undefined) return undefined;
-    return this.#unlocked.get(storage) ?? (await this.open(storage, { anyCluster: true, signal })).unlocked;
-  }
-
   /**
-   * Looks into every storage before this process does anything: `KeyMissing` or `KeyWrong` ends it. Whatever else is amiss
-   * there may be mended later; the operation that needs it will say so.
+   * Looks into every storage before this process does anything, so that no operation waits for a passphrase: `KeyMissing`
+   * or `KeyWrong` ends it. Whatever else is amiss there may be mended later; the operation that needs it will say so.
    */
   async checkKeys(): Promise<void> {
     const signal = AbortSignal.timeout(LOOK_WITHIN);
     const looks = Object.keys(this.#config.storages).map(async (storage) => {
       try {
-        await this.open(storage, { anyCluster: true, signal });
+        await presentRoot(await this.open(storage, { anyCluster: true, signal }), { signal });
       } catch (error) {
         if (hasCode(error, 'KeyMissing', 'KeyWrong')) throw error;
       }

@@ -29,7 +29,7 @@ import { createRepository } from '../../src/storage/create.ts';
 import { ledTo } from '../../src/storage/garbage.ts';
 import type { ObjectStore } from '../../src/storage/objectStore.ts';
 import type { Repository, RepositoryParameters } from '../../src/storage/repository.ts';
-import { openRepository } from '../../src/storage/repository.ts';
+import { openRepository, readAnew } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
 import { SeenRoots } from '../../src/storage/seen.ts';
 import { unlockedBy } from '../../src/storage/unlock.ts';
@@ -121,7 +121,7 @@ export class SmallCluster {
 
   repository(life?: Life): Repository {
     const store = { ...bound(this.#open(life)), now: async () => this.now() };
-    const { unlocked: keys, ...repository } = this.#repository;
+    const { unlocked: keys, ...repository } = readAnew(this.#repository);
     if (!keys) return { ...repository, store };
     // As who has just opened it: data keys are read with the root.
     const unlocked = unlockedBy(keys.repository, keys.slot, {

@@ -192,8 +192,8 @@ describe('a cleanup', () => {
     expect(await remove('second', [])).toMatchObject({ kept: 1, deleted: 0, space: { unused: 0 } });
     const asked = store.calls.map(({ verb, key }) => `${verb} ${key.split('/')[0]}`);
     expect(asked).toEqual([
-      ...['list roots', 'read roots', 'create roots', 'list roots', 'read roots', 'overwrite leases', 'list roots'],
-      ...['list roots', 'read roots', 'list marks'],
+      ...['list roots', 'create roots', 'list roots', 'read roots', 'overwrite leases'],
+      ...['list roots', 'list marks'],
       ...['create roots', 'list roots', 'read roots'],
     ]);
   });

@@ -21,6 +21,7 @@ import { ENTRY_BYTES, readEntry } from '../../src/storage/pack.ts';
 import { CHUNK_RECORD_BYTES } from '../../src/storage/plan.ts';
 import { planBackup } from '../../src/storage/planBackup.ts';
 import type { Repository } from '../../src/storage/repository.ts';
+import { readAnew } from '../../src/storage/repository.ts';
 import { presentRoot, readRoot } from '../../src/storage/roots.ts';
 import { readStaged, stageJson, stageRecords } from '../../src/storage/staging.ts';
 import { removeStaging } from '../../src/storage/sweep.ts';
@@ -126,13 +127,13 @@ export class Protocol {
   /** Runs an operation to its end. Who still holds the lock may not fail for what others did. */
   #actor(name: string, work: (actor: Actor) => Promise<void>): void {
     const store = this.#interleaving.storeFor(name, this.#store);
-    const actor = { name, repository: { ...this.#repository, store } };
+    const actor = { name, repository: readAnew({ ...this.#repository, store }) };
     this.#interleaving.add(name, async () => {
       try {
         await work(actor);
       } catch (error) {
         if (hasCode(error, 'LockLost', 'LockHeld', 'CommitInDoubt', 'StoreUnreachable', 'BackupNotFound')) return;
-        const { root } = await presentRoot(this.#repository);
+        const { root } = await presentRoot(readAnew(this.#repository));
         if (root.holder?.operation === name)
           this.faults.push(`${name} holds the lock and fails: ${(error as Error).stack}`);
       }

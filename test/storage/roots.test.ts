@@ -4,7 +4,7 @@ import { keys } from '../../src/domain/documents.ts';
 import { HomarusError } from '../../src/domain/errors.ts';
 import { acquireLock, releaseLock } from '../../src/storage/lock.ts';
 import type { Repository } from '../../src/storage/repository.ts';
-import { sealJson } from '../../src/storage/repository.ts';
+import { readAnew, sealJson } from '../../src/storage/repository.ts';
 import type { RootAt } from '../../src/storage/roots.ts';
 import { commit, presentRoot, sweepRoots } from '../../src/storage/roots.ts';
 import { backupOf, givenRepository, holderOf } from './given.ts';
@@ -79,6 +79,7 @@ describe('a commit', () => {
       const committed = await commit(repository, at, (draft) => draft, `other${count}`);
       if (committed.result === 'stands') at = committed.at;
     }
+    await presentRoot(repository);
     await sweepRoots(repository, at);
     expect(store.objects.has(next())).toBe(false);
     const late = await commit(repository, planned, withBackup('late'), 'sleeper');
@@ -159,13 +160,36 @@ describe('a commit', () => {
 });
 
 describe('the present root', () => {
+  /** What the process read before. */
+  let before: Repository;
+
+  beforeEach(() => {
+    before = repository;
+    repository = readAnew(repository);
+  });
+
   test('costs one listing from the cached number on, and one read when it moved', async () => {
     expect(await presentRoot(repository, { cached: planned })).toBe(planned);
     expect(store.calls.map(({ verb }) => verb)).toEqual(['list']);
-    await commit(repository, planned, withBackup('a'), 'n1');
+    await commit(before, planned, withBackup('a'), 'n1');
     store.calls.length = 0;
     expect((await presentRoot(repository, { cached: planned })).root.number).toBe(3);
     expect(store.calls.map(({ verb }) => verb)).toEqual(['list', 'read']);
+  });
+
+  test('that was read before costs one listing', async () => {
+    expect(await presentRoot(before)).toBe(planned);
+    expect(store.calls.map(({ verb }) => verb)).toEqual(['list']);
+  });
+
+  test('is read again where another one was put in its place', async () => {
+    const other = sealRoot({ number: 2, nonce: 'another' }, 2);
+    expect(other.length).not.toBe(planned.length);
+    const { modified } = store.objects.get(keys.root(2)) as { modified: number };
+    store.objects.set(keys.root(2), { body: other, modified });
+    expect((await presentRoot(before)).root.nonce).toBe('another');
+    store.objects.set(keys.root(2), { body: sealRoot({ number: 2, nonce: 'a third' }, 2), modified: modified + 1 });
+    expect((await presentRoot(before)).root.nonce).toBe('a third');
   });
 
   test('is listed again when it was swept before it was read', async () => {
@@ -230,8 +254,8 @@ describe('the present root', () => {
     });
   });
 
-  const sealRoot = (change: Record<string, unknown>): Buffer =>
-    sealJson(repository, { kind: 'root', key: next() }, { ...planned.root, ...change });
+  const sealRoot = (change: Record<string, unknown>, number = planned.root.number + 1): Buffer =>
+    sealJson(repository, { kind: 'root', key: keys.root(number) }, { ...planned.root, ...change });
 });
 
 test('a sweep of the roots leaves the last 20', async () => {
@@ -240,6 +264,7 @@ test('a sweep of the roots leaves the last 20', async () => {
     const committed = await commit(repository, at, (draft) => draft, `n${count}`);
     if (committed.result === 'stands') at = committed.at;
   }
+  await presentRoot(repository);
   await sweepRoots(repository, at);
   expect(store.keys('roots/')).toEqual(
     Array.from({ length: 20 }, (_, place) => keys.root(at.root.number - 19 + place)),

@@ -66,9 +66,7 @@ async function extractNode(
     'extract',
     {
       storage: await context.storage(storage),
-      cluster: undefined,
-      repository: undefined,
-      unlocked: reading.repository.unlocked,
+      known: { parameters: reading.repository.parameters, unlocked: reading.repository.unlocked },
       level: compression.level,
       ...parallelism,
       backup,

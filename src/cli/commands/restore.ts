@@ -58,9 +58,12 @@ export const restore: Spec<Options, [string]> = {
       throw new HomarusError('BadInput', `--before chooses a backup, and so does "${backup}": give one of them`);
     }
     // What is shown and asked about is what is restored, though a newer backup may end meanwhile.
-    const reading = await context.reading(storage, { anyCluster: true });
-    const entry = findBackup(reading, backup, { before, nodes: node });
-    const request: RestoreRequest = { backup: entry.name };
+    const asked =
+      to === undefined && !yes && !dryRun
+        ? findBackup(await context.reading(storage, { anyCluster: true }), backup, { before, nodes: node })
+        : undefined;
+    const request: RestoreRequest = { backup: asked?.name ?? backup };
+    if (before !== undefined && !asked) request.before = before;
     if (storage !== undefined) request.storage = storage;
     if (node !== undefined) request.nodes = node;
     if (path !== undefined) request.paths = path;
@@ -72,13 +75,13 @@ export const restore: Spec<Options, [string]> = {
       const result = await previewOf(context, request);
       return { result: { dryRun: true, ...result }, text: describePreview(result) };
     }
-    if (to === undefined) {
-      if (!yes && canAsk(context.terminal)) {
+    if (asked) {
+      if (canAsk(context.terminal)) {
         const shown = await previewOf(context, request);
         request.map = shown.pairs.map((pair) => ({ from: pair.from, to: pair.to }));
         context.output.note(`${describePreview(shown)}\n`);
       }
-      await confirm(context.terminal, intention(entry, options), yes);
+      await confirm(context.terminal, intention(asked, options), yes);
     }
     if (waitForLock !== undefined) request.waitForLock = waitForLock;
     return operate(context, 'restore', request, { wait });
