@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ManifestRoot, Totals } from '../domain/documents.ts';
 import { HomarusError } from '../domain/errors.ts';
 import type { RepositoryParameters } from '../storage/repository.ts';
@@ -7,6 +8,8 @@ import type { Sealing } from '../storage/sealing.ts';
 import type { Row } from '../storage/tree.ts';
 import type { BytePath } from './bytePath.ts';
 import { fileAt, toBytePath } from './bytePath.ts';
+import type { FirstName } from './firstNames.ts';
+import { FirstNames } from './firstNames.ts';
 import type { RecordedFile, Unread } from './hashTask.ts';
 import { readAt, readRecorded, whyUnread } from './hashTask.ts';
 import type { Hashed } from './hashWindow.ts';
@@ -51,13 +54,6 @@ export interface RootSnapshotOptions {
   context: JobContext;
 }
 
-/** A file of which other names may be found. */
-interface FirstName {
-  path: BytePath;
-  /** It was left out in the end, so that nothing may refer to it. */
-  gone: boolean;
-}
-
 /** A row on its way to the tree. */
 interface Entry {
   row: Row;
@@ -82,7 +78,7 @@ export class RootSnapshot {
   readonly #tree: TreeWriter;
   readonly #retaining: RetainedWriter;
   readonly #window: HashWindow<Entry>;
-  readonly #names = new Map<bigint, FirstName>();
+  readonly #names: FirstNames;
   readonly #totals: Totals = { entries: 0, files: 0, bytes: 0 };
   readonly #started = BigInt(Date.now()) * 1_000_000n;
 
@@ -91,6 +87,7 @@ export class RootSnapshot {
     this.#base = toBytePath(options.root.path);
     this.#tree = new TreeWriter(options.newPages, options.retained.pages);
     this.#retaining = new RetainedWriter(retainingPath(options.place));
+    this.#names = new FirstNames(join(options.place.workDirectory, `first-names-${options.number}`));
     const { pool } = options.context;
     this.#window = new HashWindow({
       pool,
@@ -121,6 +118,7 @@ export class RootSnapshot {
     }
     await this.#window.end();
     this.#retaining.close();
+    this.#names.close();
     if (retained.rows?.damaged) {
       context.warn(`${leftOut.file('')}: the retained tree is damaged; what stood behind the damage was read anew`);
     }
@@ -143,8 +141,9 @@ export class RootSnapshot {
       const target = this.#targetOf(path);
       return target === undefined ? undefined : this.#window.add({ row: { ...row, target } });
     }
-    const first = stats.nlink > 1n ? this.#names.get(stats.ino) : undefined;
-    if (first !== undefined) {
+    const first = stats.nlink > 1n ? this.#names.find(stats.ino) : undefined;
+    // Its own name, where it is taken again because it changed.
+    if (first !== undefined && first.path !== path) {
       return this.#window.add({ row: { ...row, type: 'hardlink', size: 0, target: first.path }, name: first });
     }
     return this.#takeFile(path, row, stats);
@@ -155,11 +154,11 @@ export class RootSnapshot {
     const former = retained.rows?.find(path);
     const same = former !== undefined && isUnchanged(former, stats, retained.local) ? former : undefined;
     if (same) counts.unchanged++;
+    const known = same && (retained.reusable || same.chunks === undefined) ? same : undefined;
+    if (!known && row.size <= this.#o.chunker.inline) return this.#takeSmall(path, stats);
     const name = this.#named(path, stats);
     const entry: Entry = { row, inode: stats.ino, ...(name ? { name } : {}) };
-    if (same && (retained.reusable || same.chunks === undefined))
-      return this.#window.add({ ...entry, row: contentOf(row, same) }, weightOf(same));
-    if (row.size <= this.#o.chunker.inline) return this.#takeSmall(path, stats);
+    if (known) return this.#window.add({ ...entry, row: contentOf(row, known) }, weightOf(known));
     return this.#takeLinked(path, entry, stats, same);
   }
 
@@ -183,7 +182,7 @@ export class RootSnapshot {
         return this.#window.add({ row, inode: stats.ino, ...(name ? { name } : {}) }, size);
       }
       if (unread.why !== 'changed' || tries === TRIES) {
-        this.#leaveOut(path, unread, this.#names.get(stats.ino));
+        this.#leaveOut(path, unread, undefined);
         return undefined;
       }
       const again = look(fileAt(this.#base, path), path, this.#o.leftOut);
@@ -275,7 +274,7 @@ export class RootSnapshot {
       this.#leaveOut(row.path, hashed.unread, name);
       return;
     }
-    if (row.type === 'hardlink' && name?.gone) {
+    if (row.type === 'hardlink' && name && this.#names.isLeftOut(name)) {
       this.#o.leftOut.vanished(row.path);
       return;
     }
@@ -295,7 +294,7 @@ export class RootSnapshot {
 
   #leaveOut(path: BytePath, unread: Unread, name: FirstName | undefined): void {
     const { leftOut } = this.#o;
-    if (name?.path === path) name.gone = true;
+    if (name?.path === path) this.#names.leaveOut(name);
     switch (unread.why) {
       case 'changed':
         throw leftOut.changed(path);
@@ -309,10 +308,7 @@ export class RootSnapshot {
 
   /** Remembers a file that has other names. */
   #named(path: BytePath, stats: BigIntStats): FirstName | undefined {
-    if (stats.nlink <= 1n) return undefined;
-    const name: FirstName = { path, gone: false };
-    this.#names.set(stats.ino, name);
-    return name;
+    return stats.nlink > 1n ? this.#names.add(stats.ino, path) : undefined;
   }
 
   #targetOf(path: BytePath): string | undefined {

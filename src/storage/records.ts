@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readSync, rmdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomPart } from './ids.ts';
+import { release } from './memory.ts';
 import type { Batches, RecordShape } from './recordMerge.ts';
 import { BATCH_BYTES, checkWhole, iteratorOf, mergeSync } from './recordMerge.ts';
 import { placesInOrder } from './recordOrder.ts';
@@ -8,7 +9,7 @@ import { placesInOrder } from './recordOrder.ts';
 export type { Batches } from './recordMerge.ts';
 export { mergeRecords } from './recordMerge.ts';
 
-const DEFAULT_MEMORY = 64 * 1024 * 1024;
+const DEFAULT_MEMORY = 32 * 1024 * 1024;
 /** Of the sort itself, bytes for each record. */
 const SORT_BYTES = 16;
 const RUN_BATCH_BYTES = BATCH_BYTES / 4;
@@ -80,6 +81,7 @@ export class RecordSorter {
   #grow(): void {
     const larger = Buffer.allocUnsafeSlow(Math.min(2 * this.#held.length, this.#mostBytes));
     this.#held.copy(larger);
+    release(this.#held);
     this.#held = larger;
   }
 

@@ -1,12 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -201,6 +204,25 @@ describe('a file that changes while it is backed up', () => {
   test('by being removed is stored as it was linked', async () => {
     const { receipt } = await during(() => rmSync(at('f')));
     expect(await restored(receipt.backup)).toEqual(before);
+  });
+
+  /** As the walk comes to `path`, which it has looked at already. */
+  const as = (path: string, change: () => void) =>
+    backUp(repository, { ...jobs.context, at: (what) => (what === path ? change() : undefined) }, { nodes: [node] });
+
+  test('by losing its first name is stored under the next', async () => {
+    for (const name of ['g', 'h']) linkSync(at('f'), at(name));
+    const { receipt } = await as('f', () => rmSync(at('f')));
+    for (const name of ['g', 'h']) rmSync(at(name));
+    await restoreTo(repository, jobs.context, receipt.backup, node);
+    for (const name of ['g', 'h']) expect(readFileSync(at(name))).toEqual(before);
+  });
+
+  test('by being cut short has the same content under all of its names', async () => {
+    linkSync(at('f'), at('g'));
+    const { receipt } = await as('f', () => truncateSync(at('f'), 10));
+    expect(await restored(receipt.backup)).toEqual(before.subarray(0, 10));
+    expect(statSync(at('g')).ino).toBe(statSync(at('f')).ino);
   });
 });
 
