@@ -25,7 +25,7 @@ import { verifyPacks } from './verifyPacks.ts';
 /** The repository that a job works on, which was opened for it, and how much of the machine it may use. */
 export interface RepositoryArgs {
   storage: StorageSettings;
-  known: Pick<Known, 'parameters' | 'unlocked'>;
+  opened: Pick<Known, 'parameters' | 'unlocked'>;
   /** zstd level of what is written, 0 for none. */
   level: number;
   /** Requests to the storage at once. */
@@ -37,13 +37,13 @@ export interface RepositoryArgs {
 let last: Known | undefined;
 
 async function using<T>(
-  { storage, known, level, requests }: RepositoryArgs,
+  { storage, opened, level, requests }: RepositoryArgs,
   { throwIfLost }: JobContext,
   body: (repository: Repository) => Promise<T>,
 ): Promise<T> {
   const store = await openStore(storage, { requests, mayWrite: throwIfLost });
   try {
-    const repository = knownRepository(store, last?.parameters.id === known.parameters.id ? last : known, level);
+    const repository = knownRepository(store, last?.parameters.id === opened.parameters.id ? last : opened, level);
     const { parameters, unlocked, roots } = repository;
     last = { parameters, unlocked, roots };
     return await body(repository);

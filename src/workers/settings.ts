@@ -92,7 +92,7 @@ export class Repositories {
     const { parameters, unlocked } = await this.open(storage, { anyCluster: cluster === undefined, id, signal });
     return {
       storage: storageNamed(this.#config, storage).settings,
-      known: { parameters, unlocked },
+      opened: { parameters, unlocked },
       level: compression.level,
       ...{ threads, requests },
     };

@@ -66,7 +66,7 @@ async function extractNode(
     'extract',
     {
       storage: await context.storage(storage),
-      known: { parameters: reading.repository.parameters, unlocked: reading.repository.unlocked },
+      opened: { parameters: reading.repository.parameters, unlocked: reading.repository.unlocked },
       level: compression.level,
       ...parallelism,
       backup,
