@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { HomarusError } from '../domain/errors.ts';
 import { asBuffer, HASH_BYTES } from '../storage/hash.ts';
+import { release } from '../storage/memory.ts';
 import type { PackRef } from '../storage/pack.ts';
 import { PackBuilder } from '../storage/pack.ts';
 import type { Sealing } from '../storage/sealing.ts';
@@ -82,7 +83,10 @@ export function buildPack(args: PackArgs): BuiltPack {
     sources.close();
   }
   const built = builder.finish();
-  return { pack: built.pack, body: built.body, entries: movable(built.entries) };
+  const entries = movable(built.entries);
+  if (entries.buffer !== built.entries.buffer) release(built.entries);
+  release(chunks);
+  return { pack: built.pack, body: built.body, entries };
 }
 
 function openSource(node: string, source: Source): number {

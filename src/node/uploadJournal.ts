@@ -4,6 +4,7 @@ import { packRef } from '../domain/documentShapes.ts';
 import { count, parsed, record } from '../domain/shape.ts';
 import type { PackRef } from '../storage/chunkIndex.ts';
 import { blake3 } from '../storage/hash.ts';
+import { release } from '../storage/memory.ts';
 import { ftruncateSync, openSync, writeSync } from './writing.ts';
 
 const HEAD_BYTES = 16;
@@ -47,6 +48,7 @@ export class UploadJournal {
     for (let done = 0; done < record.length; ) done += writeSync(this.#file, record, done);
     fsyncSync(this.#file);
     this.#end += record.length;
+    release(record);
   }
 
   *packs(): Generator<StoredPack> {

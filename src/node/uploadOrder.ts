@@ -62,9 +62,12 @@ export async function orderUpload(
   return { chunks, bytes, files: files.size };
 }
 
+const NONE = new Uint8Array();
+
 /** A share of what is to be packed. */
 export interface Share {
-  chunks: Buffer;
+  /** In memory of their own. */
+  chunks: Uint8Array<ArrayBuffer>;
   bytes: number;
   /** Number of the source of the first. */
   first: number;
@@ -78,7 +81,7 @@ export function* cutShares(order: Iterable<Buffer>, size: number): Generator<Sha
   let room = Buffer.allocUnsafe(FIRST_SHARE * TO_PACK_BYTES);
   let held = 0;
   let last: number | undefined;
-  const whole = (cut: Share): Share => ({ ...cut, chunks: Buffer.from(room.subarray(0, held)) });
+  const whole = (cut: Share): Share => ({ ...cut, chunks: Uint8Array.from(room.subarray(0, held)) });
   for (const chunk of records(order, TO_PACK_BYTES)) {
     const length = lengthOf(chunk);
     const source = sourceOf(chunk);
@@ -87,7 +90,7 @@ export function* cutShares(order: Iterable<Buffer>, size: number): Generator<Sha
       share = undefined;
     }
     if (share === undefined) {
-      share = { chunks: room, bytes: 0, first: source, begun: 0 };
+      share = { chunks: NONE, bytes: 0, first: source, begun: 0 };
       held = 0;
     }
     if (source !== last) share.begun++;

@@ -5,6 +5,7 @@ import { ENTRY_BYTES } from '../storage/chunkIndex.ts';
 import { asBuffer } from '../storage/hash.ts';
 import { newPackId } from '../storage/ids.ts';
 import { lockLost } from '../storage/lock.ts';
+import { release } from '../storage/memory.ts';
 import { CHUNK_RECORD_BYTES } from '../storage/plan.ts';
 import type { Repository } from '../storage/repository.ts';
 import { presentRoot } from '../storage/roots.ts';
@@ -70,12 +71,15 @@ export async function upload(repository: Repository, input: UploadInput, context
       workDirectory,
       room,
     };
-    const built = await pool.run<BuiltPack>('buildPack', args, room ? { transfer: [room] } : {});
+    const built = await pool.run<BuiltPack>('buildPack', args, {
+      transfer: [share.chunks.buffer, ...(room ? [room] : [])],
+    });
     await throttle?.take(built.body.length, signal);
     context.throwIfStopped();
     await repository.store.create(keys.pack(id), built.body, { signal });
     rooms.push(built.body.buffer);
     journal.append({ ref: built.pack, raw: share.bytes, entries: asBuffer(built.entries) });
+    release(built.entries);
     progress.bytesDone += share.bytes;
     progress.filesDone += share.begun;
   };

@@ -106,7 +106,9 @@ export class PackBuilder {
     this.#level = level;
     this.#open = Buffer.allocUnsafeSlow(block);
     const bytes = mostBytes(this.#seal, expected ?? { raw: block, chunks: 1 });
-    this.#body = room && room.byteLength >= bytes ? Buffer.from(room) : Buffer.allocUnsafeSlow(bytes);
+    const fits = room !== undefined && room.byteLength >= bytes;
+    if (room && !fits) release(Buffer.from(room));
+    this.#body = fits ? Buffer.from(room) : Buffer.allocUnsafeSlow(expected ? roundedUp(bytes) : bytes);
     this.#size = this.#seal.header.copy(this.#body);
   }
 
@@ -130,7 +132,9 @@ export class PackBuilder {
     release(this.#open);
     const entries = this.#sealed.bytes;
     const end = this.#size;
-    this.#seals(this.#footer(entries));
+    const content = this.#footer(entries);
+    this.#seals(content);
+    release(content);
     const footer = this.#size - end;
     this.#room(TRAILER_BYTES);
     this.#size += trailer(footer).copy(this.#body, this.#size);
@@ -189,6 +193,10 @@ export class PackBuilder {
 const mostBytes = ({ header }: ObjectSeal, { raw, chunks }: { raw: number; chunks: number }): number =>
   header.length + raw + chunks * (BLOCK_OVERHEAD + BLOCK_BYTES + CHUNK_BYTES) + 4 + BLOCK_OVERHEAD + TRAILER_BYTES;
 
+/** Bodies differ a little with the number of their chunks: memory that was taken for one is to fit the next. */
+const ROOM_STEP = 4 * 1024 * 1024;
+const roundedUp = (bytes: number): number => Math.ceil(bytes / ROOM_STEP) * ROOM_STEP;
+
 /** Index entries in one buffer that grows. */
 class EntryList {
   #entries = Buffer.alloc(ENTRY_BYTES);
@@ -221,6 +229,7 @@ class EntryList {
     if (this.#length + bytes <= this.#entries.length) return;
     const larger = Buffer.alloc(Math.max(this.#length + bytes, this.#entries.length * 2));
     this.#entries.copy(larger, 0, 0, this.#length);
+    release(this.#entries);
     this.#entries = larger;
   }
 }
