@@ -36,7 +36,7 @@ export interface UploadInput {
 }
 
 /** Packs on their way to the storage at once, beside those that are being built. */
-const STORING = 3;
+export const STORING = 3;
 
 /**
  * Uploads the chunks that the plan asks of this node and stages what the commit needs: index entries and packs. Memory:

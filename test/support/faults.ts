@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeSampleTree } from '../../src/cli/sampleTree.ts';
+import { STORING } from '../../src/node/uploader.ts';
 import { TestCluster } from './cluster.ts';
 import type { Asked } from './storageFront.ts';
 
@@ -12,6 +13,12 @@ import type { Asked } from './storageFront.ts';
 export const PATIENCE = 240_000;
 
 const KiB = 1024;
+
+/** Of each node, on any machine. */
+const THREADS = 2;
+
+/** Packs that a node builds or sends at one time. */
+export const AT_ONCE = THREADS + STORING;
 
 interface Options {
   nodes?: string[];
@@ -26,6 +33,7 @@ export async function faultyCluster(options: Options = {}): Promise<TestCluster>
     breakable: true,
     lock: { ttl: '10s', refresh: '1s', heartbeat: '5s', throttle: '500ms' },
     pack: { size: 1024 * KiB, block: 256 * KiB },
+    more: { parallelism: { threads: THREADS } },
     ...options,
   });
   for (const [place, node] of cluster.nodes.entries()) makeSampleTree(cluster.root(node), { seed: place, files: 60 });
