@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -66,4 +66,15 @@ describe('what ran when a process was killed', () => {
     await expect(new TokenJournal(stateDir).handBack(client)).rejects.toThrow('nobody there');
     expect(left()).toHaveLength(1);
   });
+});
+
+test('an activity goes on without a note where there is no space for it', () => {
+  const journal = new TokenJournal(stateDir);
+  const ended = journal.started(token('running'));
+  const [note] = left();
+  ended();
+  // Every write to it is refused with ENOSPC.
+  symlinkSync('/dev/full', join(stateDir, 'running', `${note}.aside`));
+  journal.started(token('running'))();
+  expect(left()).toEqual([]);
 });

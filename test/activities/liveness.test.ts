@@ -92,7 +92,8 @@ describe('work whose heartbeats are answered', () => {
     answer = async () => {
       throw Object.assign(new Error('not found'), { code: 5 });
     };
-    await expect(run(untilStopped)).rejects.toBeInstanceOf(CompleteAsyncError);
+    // By the answer: silence would take longer.
+    await expect(run(untilStopped, 60_000)).rejects.toBeInstanceOf(CompleteAsyncError);
     expect(cancelled).toBe(0);
   });
 });
