@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { TestCluster } from '../support/cluster.ts';
 import { faultyCluster, gets, give, listed, PATIENCE, puts, unlocked } from '../support/faults.ts';
+import { comes } from '../support/patience.ts';
 import type { Asked, Hold } from '../support/storageFront.ts';
 
 /** Operations that an operator ends from Temporal's own command line, in each of their phases. */
@@ -35,9 +36,10 @@ const some = process.env.HOMARUS_LONG ? all : ['takes snapshots', 'uploads', 'co
 
 async function given(moment: string): Promise<{ id: string; hold: Hold; before: string[] }> {
   const { operation, at } = moments[moment] as Moment;
-  if (operation === backup || moment === 'cleans up') give(cluster, 'n2');
+  if (operation === backup) give(cluster, 'n2');
   if (moment === 'cleans up') {
-    // Something must go of an index that stays.
+    // Of the index that the first of these adds, what is of one node stays, and what is of the other goes.
+    give(cluster, 'n1', 'n2');
     await cluster.does('backup');
     give(cluster, 'n2');
     await cluster.does('backup');
@@ -59,6 +61,33 @@ const asksNoMore = async (at: (asked: Asked) => boolean): Promise<void> => {
   while (cluster.front.asked.some((asked) => at(asked) && asked.went === undefined)) await pause(50);
 };
 
+/** Waits until the workflow has taken its cancellation up, and an activity of it has heard of what it was to hear since. */
+async function heardOf(id: string, activity: string): Promise<void> {
+  const handle = cluster.client.workflow.getHandle(id);
+  await comes(
+    () => `${id} to take its cancellation up`,
+    async () => {
+      const { events } = await handle.fetchHistory();
+      const asked = events?.findIndex((event) => event.workflowExecutionCancelRequestedEventAttributes) ?? -1;
+      return (
+        (asked >= 0 && events?.slice(asked).some((event) => event.workflowTaskCompletedEventAttributes)) || undefined
+      );
+    },
+  );
+  const beats = new Set<string>();
+  await comes(
+    () => `${activity} to be heard of`,
+    async () => {
+      const { pendingActivities } = (await handle.describe()).raw;
+      const found = pendingActivities?.find(({ activityType }) => activityType?.name === activity);
+      if (found === undefined) return true;
+      beats.add(JSON.stringify(found.lastHeartbeatTime));
+      // The second that is seen may have been under way; the third was answered with what there was to say.
+      return beats.size >= 3 || undefined;
+    },
+  );
+}
+
 describe('an operation that is cancelled while it', () => {
   test.each(all)(
     '%s stops, and nothing is locked when it has ended',
@@ -66,7 +95,10 @@ describe('an operation that is cancelled while it', () => {
       const { id, hold, before } = await given(moment);
       await cluster.temporalCli('workflow', 'cancel', '--workflow-id', id);
       // A commit that was sent is awaited; everything else stops though the storage does not answer.
-      if (moment === 'commits') hold.letGo();
+      if (moment === 'commits') {
+        await heardOf(id, 'commitBackup');
+        hold.letGo();
+      }
       const { state, kind } = await cluster.end(id);
       expect(state).toBe(moment === 'commits' ? 'succeeded' : 'cancelled');
       hold.letGo();
