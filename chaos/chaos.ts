@@ -5,14 +5,16 @@ import type { StackProcess } from '../src/cli/devStack.ts';
 import { changeSampleTree } from '../src/cli/sampleTree.ts';
 import { type Operations, operationId, startOperation } from '../src/client/operations.ts';
 import type { OperationStatus } from '../src/client/progress.ts';
-import type { BackupResult, VerifyResult } from '../src/domain/results.ts';
+import type { VerifyResult } from '../src/domain/results.ts';
 import { namesIn } from '../src/node/workDirectory.ts';
 import type { TestCluster } from '../test/support/cluster.ts';
 import { faultyCluster, give, wipe } from '../test/support/faults.ts';
 import { contentOf, leftOver, listed, strays, wrongExtract, wrongFiles } from './checks.ts';
+import { Disks } from './disks.ts';
 import { type Mend, start, strikes } from './faults.ts';
-import { type Ended, KEPT, Model } from './model.ts';
+import { type Ended, endOf, KEPT, Model } from './model.ts';
 import { Chance, COORDINATORS, cycleOf, type Fault, resourceOf, type Step } from './schedule.ts';
+import { Writers } from './writers.ts';
 
 /** The lock's time of `faultyCluster` is 10 s: whoever waits for longer than this was locked out by a dead operation. */
 const WAIT_FOR_LOCK = 25_000;
@@ -21,6 +23,8 @@ const HANGS = 240_000;
 
 /** How operations may end when they are disturbed. */
 const HONEST = ['LockLost', 'LockHeld', 'NodeUnavailable', 'StoreUnreachable'];
+/** And while a file system is full, or was. */
+const FULL = ['StoreFull', 'NoSpace'];
 
 export interface Report {
   seed: number;
@@ -61,6 +65,8 @@ interface Begun {
 export class Chaos {
   readonly report: Report;
   readonly #cluster: TestCluster;
+  readonly #disks: Disks;
+  readonly #writers: Writers;
   readonly #note: (line: string) => void;
   readonly #model = new Model();
   readonly #broken = new Map<string, Promise<void>>();
@@ -68,10 +74,14 @@ export class Chaos {
   /** Processes whose end is awaited, and those that have ended. */
   readonly #watched = new WeakSet<StackProcess>();
   readonly #ended = new WeakSet<StackProcess>();
+  /** In this cycle. */
+  #ranFull = false;
   #began = performance.now();
 
-  private constructor(cluster: TestCluster, { seed, note }: ChaosOptions) {
+  private constructor(cluster: TestCluster, disks: Disks, { seed, note }: ChaosOptions) {
     this.#cluster = cluster;
+    this.#disks = disks;
+    this.#writers = new Writers(cluster.nodes, (node) => cluster.root(node));
     this.#note = note;
     this.report = { seed, cycles: 0, faults: {}, ends: {}, restarts: 0, violations: [] };
     this.#watch = setInterval(() => this.#supervise(), 500);
@@ -79,9 +89,17 @@ export class Chaos {
 
   static async start(options: ChaosOptions): Promise<Chaos> {
     const nodes = Array.from({ length: options.nodes ?? 3 }, (_, number) => `n${number + 1}`);
-    const cluster = await faultyCluster({ nodes, timeouts: { retryFor: '20s', stall: '2s', connect: '1s' } });
+    const disks = new Disks();
+    if (!disks.there) options.note('no file system runs full: this needs the right to mount');
+    const cluster = await faultyCluster({
+      nodes,
+      timeouts: { retryFor: '20s', stall: '2s', connect: '1s' },
+      before: (made) => disks.mount(made),
+      // What is left to be looked at is on them.
+      after: () => process.env.HOMARUS_KEEP || disks.unmount(),
+    });
     await cluster.launch(COORDINATORS[1]);
-    const chaos = new Chaos(cluster, options);
+    const chaos = new Chaos(cluster, disks, options);
     await chaos.#peace(new Chance(0));
     return chaos;
   }
@@ -99,6 +117,7 @@ export class Chaos {
     const cycle = cycleOf(this.report.seed, number, this.#cluster.nodes);
     const chance = new Chance(cycle.seed);
     this.#began = performance.now();
+    this.#ranFull = false;
     this.#note(`cycle ${number}`);
     this.#change(chance);
     const present = contentOf(this.#cluster);
@@ -119,10 +138,12 @@ export class Chaos {
   /** Every listed backup, whole. */
   async everything(): Promise<void> {
     for (const name of this.#model.names) {
-      for (const one of this.#model.contentOf(name)) {
-        this.#violations(await wrongExtract(this.#cluster, name, new Map([one])));
-      }
+      for (const node of this.#model.of(name).content.keys()) await this.#extract(name, node);
     }
+  }
+
+  async #extract(backup: string, node: string): Promise<void> {
+    this.#violations(await wrongExtract(this.#cluster, backup, node, this.#model.of(backup)));
   }
 
   async stop(): Promise<void> {
@@ -144,8 +165,9 @@ export class Chaos {
   async #step({ faults, without }: Step, name: 'backup' | 'cleanup', ended: Promise<Ended>[]): Promise<void> {
     const listedBefore = (await this.#listed()).map((one) => one.name);
     const request = name === 'cleanup' ? RETENTION : without ? { withoutNodes: [without] } : {};
-    const status = await this.#disturbed(name, request, { faults, ended, listedBefore });
-    ended.push(Promise.resolve({ ...endOf(status, faults), listedBefore }));
+    const { written, stop } = this.#writers.start();
+    const status = await this.#disturbed(name, request, { faults, ended, listedBefore }).finally(stop);
+    ended.push(Promise.resolve({ ...endOf(status, faults), listedBefore, written }));
   }
 
   /** Brings the newest known backup back; true when it succeeded. */
@@ -157,12 +179,15 @@ export class Chaos {
     const listedBefore = (await this.#listed()).map((one) => one.name);
     const { state } = await this.#disturbed('restore', { backup }, { faults, ended, listedBefore });
     if (state !== 'succeeded') return false;
-    this.#violations(this.#wrongRoots(backup));
+    await this.#checkRoots(backup);
     return true;
   }
 
-  #wrongRoots(backup: string): string[] {
-    return wrongFiles(`restore of ${backup}`, this.#model.contentOf(backup), (node) => this.#cluster.root(node));
+  async #checkRoots(backup: string): Promise<void> {
+    await this.#broken.get('storage');
+    this.#violations(
+      await wrongFiles(this.#cluster, backup, this.#model.of(backup), (node) => this.#cluster.root(node)),
+    );
   }
 
   /** Starts an operation, does its faults to it, and answers how it ended. */
@@ -198,7 +223,11 @@ export class Chaos {
     const how = error?.code ?? state;
     this.#count(this.report.ends, `${kind} ${how}`);
     this.#note(`  ${this.#time()} ${id}: ${how}${error ? `: ${error.message.slice(0, 300)}` : ''}`);
-    const honest = state === 'succeeded' || HONEST.includes(how) || (mayBeCancelled && state === 'cancelled');
+    const honest =
+      state === 'succeeded' ||
+      HONEST.includes(how) ||
+      (this.#ranFull && FULL.includes(how)) ||
+      (mayBeCancelled && state === 'cancelled');
     if (!honest) this.#violations([`${id} ended as ${how}: ${error?.message}`]);
   }
 
@@ -215,13 +244,15 @@ export class Chaos {
       const at = await Promise.race([hold.met, begun.over]);
       if (!at && fault.target === 'operation') return;
       const resource = resourceOf(fault);
-      if (this.#broken.has(resource)) return;
+      if (this.#broken.has(resource) || (fault.kind === 'full' && !this.#disks.there)) return;
       const mended = this.#breaks(resource);
       this.#count(this.report.faults, fault.kind);
       const when = at ? `request ${fault.after}, ${at.verb} ${at.key} of ${at.from}` : 'the end';
       this.#note(`    ${this.#time()} ${fault.kind} ${fault.target} for ${fault.lasts} ms, at ${when}`);
       if (fault.kind === 'rival') rival();
-      const mend = fault.kind === 'rival' ? undefined : await strikes[fault.kind](this.#cluster, fault, begun.id);
+      if (fault.kind === 'full') this.#ranFull = true;
+      const mend =
+        fault.kind === 'rival' ? undefined : await strikes[fault.kind](this.#cluster, fault, begun.id, this.#disks);
       this.#mendLater(fault, mend, mended);
     } finally {
       hold.letGo();
@@ -308,18 +339,19 @@ export class Chaos {
   async #restoreInPeace(): Promise<void> {
     const [backup = ''] = this.#model.complete;
     await this.#calm('restore', { backup, verifyExisting: true });
-    this.#violations(this.#wrongRoots(backup));
+    await this.#checkRoots(backup);
   }
 
   /** Nothing is broken: the next operations succeed, all is as the model knows it, and nothing is left over. */
   async #peace(chance: Chance): Promise<void> {
     const present = contentOf(this.#cluster);
     const listedBefore = (await this.#listed()).map(({ name }) => name);
-    const ends = [await this.#calm('backup', {}), await this.#calm('cleanup', RETENTION)];
+    const { written, stop } = this.#writers.start();
+    const ends = [await this.#calm('backup', {}).finally(stop), await this.#calm('cleanup', RETENTION)];
     this.#violations(
       this.#model.agree(
         await this.#listed(),
-        ends.map((one) => ({ ...endOf(one), listedBefore })),
+        ends.map((one) => ({ ...endOf(one), listedBefore, written })),
         present,
       ),
     );
@@ -327,8 +359,7 @@ export class Chaos {
     const { damaged, damagedBackups } = result as VerifyResult;
     if (damaged + damagedBackups > 0) this.#violations([`verify finds damage: ${JSON.stringify(result)}`]);
     const sampled = chance.pick(this.#model.names);
-    const part = chance.pick([...this.#model.contentOf(sampled)]);
-    this.#violations(await wrongExtract(this.#cluster, sampled, new Map([part])));
+    await this.#extract(sampled, chance.pick([...this.#model.of(sampled).content.keys()]));
     this.#violations(await leftOver(this.#cluster));
     const locked = Object.entries(await this.#cluster.locked());
     this.#violations(locked.map(([what, by]) => `${what} is locked by ${by}`));
@@ -364,11 +395,4 @@ export class Chaos {
   }
 
   #time = (): string => `${((performance.now() - this.#began) / 1000).toFixed(1)} s`;
-}
-
-function endOf(status: OperationStatus, faults: readonly Fault[] = []): Omit<Ended, 'listedBefore'> {
-  const { kind, state, result } = status as OperationStatus & { kind: Ended['kind']; state: Ended['state'] };
-  const doubtful = faults.some((fault) => fault.kind === 'terminate' || fault.kind === 'reset');
-  const made = kind === 'backup' && state === 'succeeded' ? (result as BackupResult) : undefined;
-  return { kind, state, doubtful, backup: made?.backup, missing: made?.missing ?? [] };
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { differences, fingerprint } from '../src/cli/sampleTree.ts';
-import { openReading } from '../src/client/reading.ts';
+import { openReading, type Reading, readEntries } from '../src/client/reading.ts';
 import { parseConfig } from '../src/config.ts';
 import type { BackupEntry } from '../src/domain/documents.ts';
 import { keys } from '../src/domain/documents.ts';
@@ -10,48 +10,75 @@ import { isAttempt, isRestore, namesIn } from '../src/node/workDirectory.ts';
 import { ledTo } from '../src/storage/garbage.ts';
 import { epochOf } from '../src/storage/ids.ts';
 import { openStore } from '../src/storage/openStore.ts';
-import type { Repository } from '../src/storage/repository.ts';
-import type { RootAt } from '../src/storage/roots.ts';
 import type { TestCluster } from '../test/support/cluster.ts';
-import type { Content } from './model.ts';
+import type { Content, Known } from './model.ts';
+import { type Lengths, RECORDS, wrongRecords } from './writers.ts';
 
 /** What is looked at from outside while nothing is broken; each answers what is wrong, for people. */
 
+const contentIn = (root: string): Map<string, string> => fingerprint(root, ['.homarus', RECORDS]);
+
 /** What all nodes hold now. */
 export const contentOf = (cluster: TestCluster): Content =>
-  new Map(cluster.nodes.map((node) => [node, fingerprint(cluster.root(node))]));
+  new Map(cluster.nodes.map((node) => [node, contentIn(cluster.root(node))]));
 
 export async function listed(cluster: TestCluster): Promise<readonly BackupEntry[]> {
-  return reading(cluster, async (_, { root }) => root.backups);
+  return reading(cluster, async ({ at }) => at.root.backups);
 }
 
-async function reading<T>(cluster: TestCluster, read: (repository: Repository, at: RootAt) => Promise<T>): Promise<T> {
+async function reading<T>(cluster: TestCluster, read: (reading: Reading) => Promise<T>): Promise<T> {
   const { main } = parseConfig(readFileSync(cluster.configFile, 'utf8'), cluster.configFile).storages;
   const store = await openStore(main!);
   try {
-    const { repository, at } = await openReading(store, 'east');
-    return await read(repository, at);
+    return await read(await openReading(store, 'east'));
   } finally {
     await store.close();
   }
 }
 
-/** Whether the nodes hold what a backup has of them. */
-export function wrongFiles(what: string, content: Content, rootOf: (node: string) => string): string[] {
+/** Whether directories hold what a backup has of its nodes. */
+export async function wrongFiles(
+  cluster: TestCluster,
+  backup: string,
+  { content, least }: Pick<Known, 'content' | 'least'>,
+  directoryOf: (node: string) => string,
+): Promise<string[]> {
+  const recorded = await recordedIn(cluster, backup);
   return [...content].flatMap(([node, files]) => {
-    const differ = differences(files, fingerprint(rootOf(node)));
-    return differ.length > 0 ? [`${what}, ${node}: ${differ.length} differ: ${differ.slice(0, 3).join(', ')}`] : [];
+    const directory = directoryOf(node);
+    const what = `${backup} in ${directory}`;
+    const differ = differences(files, contentIn(directory));
+    return [
+      ...(differ.length > 0 ? [`${what}: ${differ.length} differ: ${differ.slice(0, 3).join(', ')}`] : []),
+      ...wrongRecords(what, directory, least.get(node) ?? 0, recorded.get(node) ?? 0),
+    ];
   });
 }
 
+/** How long a backup says that the records of each node are. */
+async function recordedIn(cluster: TestCluster, backup: string): Promise<Lengths> {
+  const lengths = new Map<string, number>();
+  await reading(cluster, (from) =>
+    readEntries(from, backup, { below: RECORDS }, async ({ node, row }) => {
+      if (row.path === RECORDS && row.type === 'file') lengths.set(node.id, row.size);
+    }),
+  );
+  return lengths;
+}
+
 /** Brings one node's part of a backup back from storage alone, and compares. */
-export async function wrongExtract(cluster: TestCluster, backup: string, content: Content): Promise<string[]> {
-  const [[node] = ['']] = content;
+export async function wrongExtract(
+  cluster: TestCluster,
+  backup: string,
+  node: string,
+  { content, least }: Known,
+): Promise<string[]> {
+  const part = new Map([...content].filter(([one]) => one === node));
   const to = mkdtempSync(join(cluster.directory, 'extracted-'));
   try {
     const { exit, json } = await cluster.homarus('extract', backup, '--node', node, '--to', to);
     if (exit !== 0) return [`${backup}, ${node}: ${json.error?.message}`];
-    return wrongFiles(`extract of ${backup}`, content, () => to);
+    return await wrongFiles(cluster, backup, { content: part, least }, () => to);
   } finally {
     rmSync(to, { recursive: true, force: true });
   }
@@ -59,7 +86,7 @@ export async function wrongExtract(cluster: TestCluster, backup: string, content
 
 /** What nobody needs any more after a backup and a cleanup that nothing disturbed. */
 export async function leftOver(cluster: TestCluster): Promise<string[]> {
-  const stored = await reading(cluster, async (repository, { root }) => {
+  const stored = await reading(cluster, async ({ repository, at: { root } }) => {
     const led = await ledTo(repository, root);
     const found: string[] = [];
     for await (const { key } of repository.store.list('')) {

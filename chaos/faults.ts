@@ -1,12 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TestCluster } from '../test/support/cluster.ts';
 import type { Asked, Fault as Meets } from '../test/support/storageFront.ts';
+import type { Disks } from './disks.ts';
 import type { Fault, FaultKind } from './schedule.ts';
 
 /** Undoes a fault; undefined where there is nothing to undo. */
 export type Mend = (() => Promise<void>) | undefined;
 
-type Strike = (cluster: TestCluster, fault: Fault, operation: string) => Promise<Mend>;
+type Strike = (cluster: TestCluster, fault: Fault, operation: string, disks: Disks) => Promise<Mend>;
 
 /** Of requests that stall, or are carried out late: so many. */
 const FEW = 2;
@@ -92,6 +93,10 @@ export const strikes: Record<Exclude<FaultKind, 'rival'>, Strike> = {
   'answers 429': meets(429),
   stalls: meets('stall', undefined, FEW),
   late: meets('late', ({ verb }) => verb === 'PUT', FEW),
+  async full(_, { target }, __, disks) {
+    const giveBack = disks.fill(target);
+    return async () => giveBack();
+  },
   cancel: ends('cancel'),
   terminate: ends('terminate', '--reason', 'chaos'),
   reset: ends('reset', '--type', 'LastWorkflowTask', '--reason', 'chaos'),

@@ -1,13 +1,19 @@
+import type { OperationStatus } from '../src/client/progress.ts';
 import type { BackupEntry } from '../src/domain/documents.ts';
+import type { BackupResult } from '../src/domain/results.ts';
+import type { Fault } from './schedule.ts';
+import type { Lengths } from './writers.ts';
 
-/** What each node held, by path: `fingerprint`. */
+/** What each node held, by path, but for records: `fingerprint`. */
 export type Content = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /** Complete backups that a cleanup keeps. */
 export const KEPT = 4;
 
-interface Known {
+export interface Known {
   content: Content;
+  /** So many records it has at least: those that were there when it began. */
+  least: Lengths;
   partial: boolean;
 }
 
@@ -22,6 +28,15 @@ export interface Ended {
   doubtful: boolean;
   /** Names, when it began. */
   listedBefore: readonly string[];
+  /** Of a backup: records that were there when it began. */
+  written?: Lengths;
+}
+
+export function endOf(status: OperationStatus, faults: readonly Fault[] = []): Omit<Ended, 'listedBefore'> {
+  const { kind, state, result } = status as OperationStatus & { kind: Ended['kind']; state: Ended['state'] };
+  const doubtful = faults.some((fault) => fault.kind === 'terminate' || fault.kind === 'reset');
+  const made = kind === 'backup' && state === 'succeeded' ? (result as BackupResult) : undefined;
+  return { kind, state, doubtful, backup: made?.backup, missing: made?.missing ?? [] };
 }
 
 /** Knows what every backup must contain, and which there must be. */
@@ -37,8 +52,8 @@ export class Model {
     return this.#sorted(() => true);
   }
 
-  contentOf(backup: string): Content {
-    return this.#known.get(backup)?.content ?? new Map();
+  of(backup: string): Known {
+    return this.#known.get(backup) ?? { content: new Map(), least: new Map(), partial: false };
   }
 
   /**
@@ -46,11 +61,12 @@ export class Model {
    */
   agree(listed: readonly BackupEntry[], ended: readonly Ended[], present: Content): string[] {
     const wrong: string[] = [];
-    const know = (name: string, partial: readonly string[]): void => {
+    const know = (name: string, partial: readonly string[], least: Lengths = new Map()): void => {
       const content = new Map([...present].filter(([node]) => !partial.includes(node)));
-      this.#known.set(name, { content, partial: partial.length > 0 });
+      this.#known.set(name, { content, least, partial: partial.length > 0 });
     };
-    for (const { backup, missing } of ended) if (backup !== undefined) know(backup, missing);
+    for (const { backup, missing, written } of ended) if (backup !== undefined) know(backup, missing, written);
+    const first = ended.find(({ kind }) => kind === 'backup');
     const doubtful = ended.filter((one) => one.kind === 'backup' && one.doubtful).length;
     const unsaid = listed.filter(({ name }) => !this.#known.has(name));
     // A run that is begun anew may commit beside the one before it.
@@ -59,7 +75,7 @@ export class Model {
     }
     for (const { name, partial = [] } of listed) {
       const known = this.#known.get(name);
-      if (!known) know(name, partial);
+      if (!known) know(name, partial, first?.written);
       else if (known.partial !== partial.length > 0) wrong.push(`${name} is listed as without [${partial}]`);
     }
     const names = new Set(listed.map(({ name }) => name));

@@ -17,6 +17,7 @@ export const KINDS = [
   'answers 429',
   'stalls',
   'late',
+  'full',
   'cancel',
   'terminate',
   'reset',
@@ -29,7 +30,7 @@ const ENDINGS: readonly FaultKind[] = ['cancel', 'terminate', 'reset'];
 
 export interface Fault {
   kind: FaultKind;
-  /** A process, `temporal`, `storage`, or `operation`. */
+  /** A process, `temporal`, `storage`, or `operation`; of a file system that is full the node whose root it holds, `storage` or `state`. */
   target: string;
   /** It strikes while so many requests to the storage, of all processes, have come since the operation began: the last of them waits for it. */
   after: number;
@@ -113,12 +114,19 @@ export function cycleOf(seed: number, number: number, nodes: readonly string[]):
 function targetOf(kind: FaultKind, process: string): string {
   if (kind === 'temporal killed') return 'temporal';
   if (kind === 'storage killed') return 'storage';
+  if (kind === 'full') return diskOf(process);
   return ENDINGS.includes(kind) || kind === 'rival' ? 'operation' : process;
+}
+
+function diskOf(process: string): string {
+  const [coordinator, other] = COORDINATORS;
+  return process === coordinator ? 'storage' : process === other ? 'state' : process;
 }
 
 /** What can be broken in one way at a time. */
 export function resourceOf({ kind, target }: Pick<Fault, 'kind' | 'target'>): string {
   if (kind === 'rival') return kind;
+  if (kind === 'full') return `disk of ${target}`;
   if (target === 'operation' || kind === 'temporal killed' || kind === 'storage killed') return target;
   if (kind === 'kill' || kind === 'restart' || kind === 'stop') return `process ${target}`;
   return `${kind.startsWith('temporal') ? 'Temporal' : 'storage'} of ${target}`;

@@ -36,7 +36,15 @@ test('what operations made and what is listed is the same, and known with its co
   expect(model.agree([entry('b1'), entry('b2', ['n2'])], [made('b2', { missing: ['n2'] })], present)).toEqual([]);
   expect(model.complete).toEqual(['b1']);
   expect(model.names).toEqual(['b2', 'b1']);
-  expect([...model.contentOf('b2').keys()]).toEqual(['n1']);
+  expect([...model.of('b2').content.keys()]).toEqual(['n1']);
+});
+
+test('a backup has at least the records that were there when it began, and one that nobody named those of the first', () => {
+  const { model } = given(0);
+  const first = failed({ doubtful: true, written: new Map([['n1', 16]]) });
+  const second = made('b2', { written: new Map([['n1', 32]]) });
+  expect(model.agree([entry('b1'), entry('b2')], [first, second], present)).toEqual([]);
+  expect(['b1', 'b2'].map((name) => model.of(name).least.get('n1'))).toEqual([16, 32]);
 });
 
 test('a backup that is listed though its operation failed is a violation, unless the operation was terminated', () => {

@@ -16,6 +16,12 @@ test('every kind of fault comes, and nothing is broken in two ways by one operat
   for (const { faults } of steps) expect(new Set(faults.map(resourceOf)).size).toBe(faults.length);
 });
 
+test('the storage, the state and the root of every node run full', () => {
+  const faults = cycles(1, 100).flatMap(({ steps }) => steps.flatMap((step) => step.faults));
+  const full = faults.filter(({ kind }) => kind === 'full').map(({ target }) => target);
+  expect(new Set(full)).toEqual(new Set(['storage', 'state', ...nodes]));
+});
+
 test('a backup goes without a node only while that one sleeps', () => {
   const without = cycles(1, 300).flatMap(({ steps }) =>
     steps.flatMap((step, at) => (step.without === undefined ? [] : [{ node: step.without, before: steps[at - 1] }])),

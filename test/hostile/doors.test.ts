@@ -25,7 +25,7 @@ import { backupOf } from '../storage/given.ts';
 import { ScriptedStore } from '../storage/scripted.ts';
 import { givenContext } from '../support/jobs.ts';
 import { smallParameters, storeTree } from '../support/storeTree.ts';
-import { mutantsOf, TRIES } from './mutants.ts';
+import { mutantsOf, RESTORES, TRIES } from './mutants.ts';
 
 /** What people, queues and trees say: it is done as meant, or refused by name. */
 
@@ -262,7 +262,7 @@ describe('a tree', () => {
         expect(readFileSync(join(outside, 'precious'), 'utf8')).toBe('as it was');
         rmSync(target, { recursive: true, force: true });
       }),
-      { numRuns: TRIES / 40 },
+      { numRuns: RESTORES },
     );
   }, 600_000);
 });

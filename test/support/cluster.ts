@@ -49,6 +49,8 @@ export interface ClusterOptions {
   more?: Record<string, unknown> | ((cluster: TestCluster) => Record<string, unknown>);
   /** When the roots are there and nothing runs yet. */
   before?: (cluster: TestCluster) => void;
+  /** When nothing runs any more and its directory is still there. */
+  after?: () => void;
   nodes?: string[];
   /** Which processes are started; all unless given. */
   started?: string[];
@@ -288,6 +290,7 @@ export class TestCluster {
     for (const line of this.#lines.values()) await line.stop();
     await this.#temporal?.stop();
     await this.#s3?.stop();
+    this.#options.after?.();
     if (!process.env.HOMARUS_KEEP) rmSync(this.directory, { recursive: true, force: true });
   }
 

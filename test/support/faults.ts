@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeSampleTree } from '../../src/cli/sampleTree.ts';
 import { STORING } from '../../src/node/uploader.ts';
-import { TestCluster } from './cluster.ts';
+import { type ClusterOptions, TestCluster } from './cluster.ts';
 import type { Asked } from './storageFront.ts';
 
 /** What the tests in `test/faults` have in common: a cluster with short times, all of whose lines can be broken. */
@@ -20,11 +20,7 @@ const THREADS = 2;
 /** Packs that a node builds or sends at one time. */
 export const AT_ONCE = THREADS + STORING;
 
-interface Options {
-  nodes?: string[];
-  timeouts?: Record<string, string>;
-  lock?: Record<string, string>;
-}
+type Options = Pick<ClusterOptions, 'nodes' | 'timeouts' | 'lock' | 'before' | 'after'>;
 
 /** Its lock is short, so that losing it takes little time: tests in which processes start while it is held give a longer one. */
 export async function faultyCluster(options: Options = {}): Promise<TestCluster> {

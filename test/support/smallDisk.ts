@@ -6,11 +6,14 @@ import { join } from 'node:path';
 /** A small file system of its own, in memory, so that a test can fill it. Needs the right to mount. */
 export class SmallDisk {
   readonly path: string;
+  readonly #size: number;
 
-  /** `size` in bytes; `inodes`: files and directories that it can hold. */
-  constructor(size: number, inodes = 100_000) {
-    this.path = mkdtempSync(join(tmpdir(), 'homarus-disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},nr_inodes=${inodes}`, 'tmpfs', this.path]);
+  /** `size` in bytes; `inodes`: files and directories that it can hold; `path`: a directory, made where there is none. */
+  constructor(size: number, inodes = 100_000, path = mkdtempSync(join(tmpdir(), 'homarus-disk-'))) {
+    mkdirSync(path, { recursive: true });
+    this.path = path;
+    this.#size = size;
+    this.#mount(`size=${size},nr_inodes=${inodes}`);
   }
 
   get free(): number {
@@ -33,6 +36,20 @@ export class SmallDisk {
     return () => rmSync(path);
   }
 
+  /** Makes it no larger than what is on it, while others write to it and without a file of its own; answers how to undo it. */
+  shrink(): () => void {
+    const { blocks, bfree, bsize } = statfsSync(this.path);
+    for (let size = Math.max((blocks - bfree) * bsize, bsize); ; size += 16 * bsize) {
+      try {
+        // The system refuses a size that is less than what has come meanwhile.
+        this.#mount(`remount,size=${size}`);
+        return () => this.#mount(`remount,size=${this.#size}`);
+      } catch (error) {
+        if (size > this.#size) throw error;
+      }
+    }
+  }
+
   /** Takes all places for files but so many; answers how to give them back. */
   fillPlaces(leave: number): () => void {
     const path = join(this.path, 'places');
@@ -44,6 +61,10 @@ export class SmallDisk {
   unmount(): void {
     execFileSync('umount', ['--lazy', this.path]);
     rmSync(this.path, { recursive: true });
+  }
+
+  #mount(options: string): void {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', this.path], { stdio: 'pipe' });
   }
 }
 
