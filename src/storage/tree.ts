@@ -40,6 +40,7 @@ function checkPages(pages: unknown, name: string): TreePage[] {
     typeof page?.first === 'string' &&
     /^[0-9a-f]{64}$/.test(String(page.chunk)) &&
     Number.isInteger(page.length) &&
+    (page.length as number) >= 0 &&
     (page.length as number) <= MAX_BLOCK_BYTES;
   if (Array.isArray(pages) && pages.every(isPage)) return pages;
   throw new HomarusError('ObjectDamaged', `${name} is damaged: it holds what is no page`);

@@ -1,12 +1,16 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { reportLine } from '../../src/domain/documentShapes.ts';
-import { keys, type LeaseDocument } from '../../src/domain/documents.ts';
+import { manifestNode, packRefs, reportLine, streamChunks } from '../../src/domain/documentShapes.ts';
+import { keys, type LeaseDocument, type ManifestNode, padded } from '../../src/domain/documents.ts';
 import { HomarusError } from '../../src/domain/errors.ts';
+import type { Shape } from '../../src/domain/shape.ts';
 import { makeSlot, openSlot, parseSlot, readSlotNote } from '../../src/storage/keySlot.ts';
+import { checkKey } from '../../src/storage/objectStore.ts';
+import type { PackRef } from '../../src/storage/pack.ts';
 import { readReport, writeReport } from '../../src/storage/report.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
+import { readStagedJson, stageJson } from '../../src/storage/staging.ts';
 import type { ReportLine } from '../../src/storage/verify.ts';
 import { damagedOthers } from '../../src/storage/verifyObjects.ts';
 import { givenRepository } from '../storage/given.ts';
@@ -92,6 +96,35 @@ describe('whatever became of', () => {
       }),
       { numRuns: TRIES },
     );
+  });
+
+  test('a staged document: it has its shape, or is damaged', async () => {
+    const chunk = { chunk: 'ab'.repeat(32), length: 5 };
+    const totals = { entries: 1, files: 1, bytes: 1 };
+    const root = { name: 'data', tree: { pages: [{ first: '', ...chunk }] }, totals, snapshotAt: '' };
+    const documents: [Shape, unknown][] = [
+      [packRefs, [{ id: `${padded(1)}/${'a'.repeat(16)}`, length: 1, footer: 1, chunks: 1 }]],
+      [streamChunks, [chunk]],
+      [manifestNode, { id: 'n1', az: '', host: 'h', roots: [{ ...root, skipped: 0, vanished: 0 }] }],
+    ];
+    for (const [shape, document] of documents) {
+      expect(shape(document, '')).toBeUndefined();
+      await fc.assert(
+        fc.asyncProperty(mutantsOf(document), async (mutant) => {
+          const receipt = await stageJson(repository, `${keys.staging(1, 'backup-1')}n1/document`, mutant);
+          try {
+            const found = await readStagedJson<unknown>(repository, receipt, shape);
+            // What becomes a part of keys and directories.
+            for (const { id } of shape === packRefs ? (found as PackRef[]) : []) checkKey(keys.pack(id));
+            if (shape === manifestNode) expect((found as ManifestNode).id).not.toMatch(/^\.|\/|\0/);
+          } catch (error) {
+            refused(error, 'ObjectDamaged');
+          }
+          store.objects.delete(receipt.key);
+        }),
+        { numRuns: TRIES },
+      );
+    }
   });
 
   test('a line of a report: it is one of the three kinds with all of its fields, or the report is damaged', async () => {

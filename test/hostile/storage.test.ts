@@ -6,8 +6,8 @@ import { HomarusError } from '../../src/domain/errors.ts';
 import { readManifest } from '../../src/storage/backups.ts';
 import type { BlockPlace } from '../../src/storage/block.ts';
 import { newSeal, openBlock, sealBlock, sealOf } from '../../src/storage/block.ts';
-import { ChunkIndex } from '../../src/storage/chunkIndex.ts';
-import type { ChunkReader } from '../../src/storage/chunkReader.ts';
+import { ChunkIndex, writeIndex } from '../../src/storage/chunkIndex.ts';
+import { ChunkReader } from '../../src/storage/chunkReader.ts';
 import { trailer } from '../../src/storage/footer.ts';
 import { blake3 } from '../../src/storage/hash.ts';
 import { listMarks, pin } from '../../src/storage/marks.ts';
@@ -16,9 +16,9 @@ import { findBackup } from '../../src/storage/planRestore.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { openJson, openRepository, sealJson } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
-import { decodeRows, encodeRow, readTree } from '../../src/storage/tree.ts';
+import { decodeRows, encodeRow, pagesOf, readTree } from '../../src/storage/tree.ts';
 import type { GivenBackup } from '../storage/given.ts';
-import { chunkOf, givenBackup, givenRepository } from '../storage/given.ts';
+import { chunkOf, givenBackup, givenPack, givenRepository } from '../storage/given.ts';
 import type { ScriptedStore } from '../storage/scripted.ts';
 import { mutantsOf, TRIES } from './mutants.ts';
 
@@ -165,6 +165,55 @@ describe('whatever became of', () => {
           await index.find(wanted);
           for await (const page of index.pages())
             for (let at = 0; at < page.length; at += 52) index.locationAt(page, at);
+        }, 'ObjectDamaged');
+      }),
+      { numRuns: TRIES },
+    );
+  });
+
+  test('a page of an index: a chunk is what was stored, or is not read', async () => {
+    const { pack, entries } = await givenPack(repository, 9, ['aa', 'bbb']);
+    // Of an entry: number of the pack, and of the chunk's place offset, stored bytes, place in the block, length.
+    const change = fc.record({
+      at: fc.constantFrom(...[0, 1].flatMap((entry) => [0, 1, 2, 3, 4].map((word) => entry * 52 + 32 + word * 4))),
+      value: fc.oneof(fc.nat(100), fc.constantFrom(2 ** 26 + 1, 2 ** 31, 2 ** 32 - 1)),
+    });
+    let read = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+        const altered = Buffer.from(entries);
+        for (const { at, value } of changes) altered.writeUInt32LE(value, at);
+        const sorted = [altered.subarray(0, 52), altered.subarray(52)].sort(Buffer.compare);
+        const ref = await writeIndex(repository, 9, [Buffer.concat(sorted)], [pack]);
+        await believesOrRefuses(
+          async () => {
+            const reader = new ChunkReader(repository, [await ChunkIndex.open(repository, ref)]);
+            expect((await reader.read(chunkOf('aa'), 2)).toString()).toBe('aa');
+            read++;
+          },
+          'ObjectDamaged',
+          'ObjectMissing',
+        );
+        store.objects.delete(keys.index(ref.id));
+      }),
+      { numRuns: TRIES },
+    );
+    expect(read).toBeGreaterThan(0);
+  });
+
+  test('the list of the pages of a tree: each is a chunk of a size that memory is taken for', async () => {
+    const document = { pages: ['ab', 'cd'].map((byte) => ({ first: '', chunk: byte.repeat(32), length: 5 })) };
+    const mutants = mutantsOf(document).map((mutant) => JSON.stringify(mutant));
+    await fc.assert(
+      fc.asyncProperty(fc.oneof({ weight: 9, arbitrary: mutants }, fc.string()), async (content) => {
+        const reader = { read: async () => Buffer.from(content) } as Partial<ChunkReader> as ChunkReader;
+        const tree = { pageList: { chunk: 'ef'.repeat(32), length: content.length }, pageCount: 2 };
+        await believesOrRefuses(async () => {
+          for (const { chunk, length } of await pagesOf(reader, tree)) {
+            expect(chunk).toMatch(/^[0-9a-f]{64}$/);
+            expect(length).toBeGreaterThanOrEqual(0);
+            expect(length).toBeLessThanOrEqual(2 ** 26);
+          }
         }, 'ObjectDamaged');
       }),
       { numRuns: TRIES },
