@@ -1,6 +1,7 @@
 import { backupEntry, backupName, documentId, drillRecord, indexRef, name, totals } from '../domain/documentShapes.ts';
 import { HomarusError } from '../domain/errors.ts';
 import { noticeEvents } from '../domain/notices.ts';
+import { readData, requestShapes } from '../domain/requestShapes.ts';
 import type { Shape } from '../domain/shape.ts';
 import {
   anything,
@@ -44,15 +45,7 @@ const packs = {
   ...{ packs: count, bytes: count, readPacks: count, readBytes: count, damaged: count },
   list: orNull(stagedList),
 };
-const share = either(record({ percent: number }), record({ bytes: number }));
 const storage = optional(name);
-const retention = record({
-  keepLast: optional(count),
-  minimumBackups: optional(count),
-  maximumBackups: optional(count),
-  keepDays: optional(count),
-});
-
 const notice = record({ event: oneOf(...noticeEvents), cluster: name, message: text, at: text });
 
 const restoreWork = {
@@ -90,25 +83,8 @@ export const inputs: Readonly<Record<string, Shape>> = {
   planEstimate: record({ storage }),
   noticeTargets: record({ notice }),
   sendNotice: record({ target: name, notice }),
-  planRestore: record({
-    request: record({
-      storage,
-      backup: text,
-      before: optional(text),
-      nodes: optional(list(text)),
-      paths: optional(list(text)),
-      to: optional(text),
-      verifyExisting: optional(flag),
-      map: optional(list(record({ from: text, to: text }))),
-      check: optional(flag),
-    }),
-  }),
-  planDrill: record({
-    request: record({
-      ...{ storage, backup: optional(text), percent: optional(number), node: optional(text) },
-      directory: optional(matching(/^\/[^\0]*$/, 'an absolute path')),
-    }),
-  }),
+  planRestore: record({ request: requestShapes.restore }),
+  planDrill: record({ request: requestShapes.drill }),
   drillPace: record({ storage: name, repository: text }),
   recordDrill: record({ storage: name, repository: text, backup: backupName, by: text, drill: drillRecord }),
   drillNode: record({
@@ -117,23 +93,14 @@ export const inputs: Readonly<Record<string, Shape>> = {
     sample: record({ percent: number, seed: count }),
   }),
   endDrill: record({ grant: nodeGrant }),
-  cleanUp: record({
-    grant: storageGrant,
-    nonce,
-    request: record({
-      retention: optional(retention),
-      backups: optional(list(backupName)),
-      orphans: optional(flag),
-      rewrite: optional(record({ maxUnused: optional(number), maxRepackBytes: optional(orNull(count)) })),
-    }),
-  }),
-  planVerify: record({ request: record({ storage, readData: optional(share) }) }),
+  cleanUp: record({ grant: storageGrant, nonce, request: requestShapes.cleanup }),
+  planVerify: record({ request: requestShapes.verify }),
   verifyStored: record({ storage: name, repository: text, operation, packs: list(record(packs)) }),
   noteDamage: record({ grant: storageGrant, nonce, report: stagedList }),
   verifyPacks: record({
     ...{ storageName: name, repository: text, operation, root: count },
     share: record({ number: count, of: count }),
-    readData: orNull(share),
+    readData: orNull(readData),
   }),
   acquireNode: record({ attempt, ttl: count, plugin: orNull(record({ name: text, version: count })) }),
   keepNode: nodeGrant,

@@ -17,6 +17,7 @@ import type { OperationKind } from '../domain/documents.ts';
 import { errorTable } from '../domain/errors.ts';
 import { isTold } from '../domain/notices.ts';
 import type { AttemptId, ClusterSettings, OperationProgress, Phase } from '../domain/operations.ts';
+import { faultOf, type RequestKind } from '../domain/requestShapes.ts';
 import type { OperationRequest } from '../domain/requests.ts';
 import type { OperationEnd, Skipped } from '../domain/results.ts';
 import { searchAttributes } from '../domain/searchAttributes.ts';
@@ -42,6 +43,8 @@ const ASK_AGAIN = 5_000;
 export class Operation {
   readonly kind: OperationKind;
   readonly #request: OperationRequest;
+  /** What is wrong with what it was started with. */
+  readonly #fault: string | undefined;
   readonly #progress: OperationProgress;
   #settings: ClusterSettings | undefined;
   /** Of the present phase, ms since the epoch. */
@@ -52,10 +55,14 @@ export class Operation {
   #wasLocked = false;
   readonly #details = new Details();
 
-  constructor(kind: OperationKind, cluster: string, request: OperationRequest) {
+  /** `defaults`: for what the request leaves open. */
+  constructor(kind: RequestKind, cluster: string, request: OperationRequest, defaults: OperationRequest = {}) {
     this.kind = kind;
-    this.#request = request;
-    this.#progress = { kind, phase: 'starting', attempt: 1, attempts: 1, cluster, done: [], nodes: [] };
+    this.#fault = faultOf(kind, cluster, request);
+    // Nothing that is wrong is believed, not even in telling that it is.
+    this.#request = this.#fault === undefined ? { ...defaults, ...request } : {};
+    const named = typeof cluster === 'string' ? cluster : '';
+    this.#progress = { kind, phase: 'starting', attempt: 1, attempts: 1, cluster: named, done: [], nodes: [] };
     setHandler(progressQuery, () => this.#progress);
     const { ABANDON } = HandlerUnfinishedPolicy;
     setHandler(lockedUpdate, () => condition(() => this.#wasLocked), { unfinishedPolicy: ABANDON });
@@ -135,9 +142,10 @@ export class Operation {
     );
   }
 
-  /** The whole of the operation: how it ended is counted, found and told, and a lock that is held may be no failure. */
+  /** The whole of the operation, unless it was started with what is no request: how it ended is counted, found and told, and a lock that is held may be no failure. */
   async ends<T>(body: () => Promise<T>): Promise<T | Skipped> {
     try {
+      if (this.#fault !== undefined) throw failure('BadInput', `input of ${this.kind}: ${this.#fault}`);
       const answer = await body();
       await this.#ended('succeeded', undefined);
       return answer;

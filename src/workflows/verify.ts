@@ -15,7 +15,7 @@ const PATIENCE = 600_000;
  * storage's part, to make the root say so. Ends as `DamageFound`, with the same result, when anything is damaged.
  */
 export async function verify(cluster: string, request: VerifyRequest = {}): Promise<VerifyResult | Skipped> {
-  const operation = new Operation('verify', cluster, { waitForLock: PATIENCE, ...request });
+  const operation = new Operation('verify', cluster, request, { waitForLock: PATIENCE });
   return operation.ends(async () => {
     const plan = await coordinatorSteps.planVerify({ request });
     operation.knows(plan.settings);

@@ -13,6 +13,7 @@ import { parseConfig } from '../../src/config.ts';
 import type { RootDocument } from '../../src/domain/documents.ts';
 import { padded } from '../../src/domain/documents.ts';
 import { HomarusError } from '../../src/domain/errors.ts';
+import { faultOf, type RequestKind } from '../../src/domain/requestShapes.ts';
 import { restoreTrees } from '../../src/node/restorer.ts';
 import { compileSelection } from '../../src/node/select.ts';
 import { attemptName } from '../../src/node/workDirectory.ts';
@@ -96,6 +97,55 @@ test('a backup that nobody has is not found, whatever its name', () => {
     }),
     { numRuns: TRIES },
   );
+});
+
+describe('what an operation is asked', () => {
+  const common = { storage: 'main', by: 'me', waitForLock: 1_000, skipIfLocked: true };
+  const backup = { ...common, label: 'l', withoutNodes: ['n1'], allowMissing: 1 };
+  const restore = {
+    ...{ ...common, backup: 'latest', before: '2025-01-01', nodes: ['n1'], paths: ['*'], to: '/tmp' },
+    ...{ verifyExisting: true, map: [{ from: 'a', to: 'b' }], check: true },
+  };
+  const good: Record<RequestKind, object> = {
+    ...{ backup, estimate: backup, restore, preview: restore },
+    drill: { ...common, backup: 'b', percent: 5, node: 'n1', directory: '/tmp', check: true },
+    cleanup: {
+      ...{ ...common, retention: { keepLast: 1, minimumBackups: 1, maximumBackups: 9, keepDays: 1 } },
+      ...{ backups: ['b'], orphans: true, rewrite: { maxUnused: 0.1, maxRepackBytes: null } },
+    },
+    verify: { ...common, readData: { percent: 5 } },
+    lock: { ...common, for: 1_000 },
+  };
+
+  test.each(Object.keys(good) as RequestKind[])('a request for %s is what its type says', (kind) => {
+    expect(faultOf(kind, 'east', good[kind])).toBeUndefined();
+  });
+
+  test('that is anything else is refused by the name of the field before anything is done', () => {
+    let through = 0;
+    fc.assert(
+      fc.property(
+        fc
+          .constantFrom(...(Object.keys(good) as RequestKind[]))
+          .chain((kind) => fc.tuple(fc.constant(kind), mutantsOf(['east', good[kind]]))),
+        ([kind, mutant]) => {
+          const [cluster, request] = Array.isArray(mutant) ? mutant : [mutant];
+          const fault = faultOf(kind, cluster, request);
+          if (fault !== undefined) return expect(fault).toMatch(/^(cluster|request\S*) is not /);
+          // What workflows use without asking anybody.
+          const asked = request as Record<string, unknown>;
+          expect(String(cluster)).not.toMatch(/^$|\/|^\./);
+          for (const list of ['withoutNodes', 'nodes', 'paths', 'map'])
+            expect(Array.isArray(asked[list] ?? [])).toBe(true);
+          expect(['string', 'undefined']).toContain(typeof asked.storage);
+          expect(['number', 'undefined']).toContain(typeof asked.waitForLock);
+          through++;
+        },
+      ),
+      { numRuns: TRIES },
+    );
+    expect(through).toBeGreaterThan(0);
+  });
 });
 
 describe('the input of an activity', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { changeSampleTree, differences, fingerprint, makeSampleTree } from '../../src/cli/sampleTree.ts';
+import { coordinatorQueue } from '../../src/domain/cluster.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { onTerminal } from '../support/onTerminal.ts';
 import { comes } from '../support/patience.ts';
@@ -165,6 +166,35 @@ test(
     const { added } = (await cluster.does('backup')) as { added: number };
     expect(added).toBeGreaterThanOrEqual(3_000_000);
     expect(await cluster.does('backup', '--dry-run')).toMatchObject({ added: { files: 0 }, storeAtMost: 0 });
+  },
+  LONG,
+);
+
+test(
+  'a workflow that somebody starts with what is no request fails at once and names the field, and nothing is done',
+  async () => {
+    const stored = storedFiles();
+    for (const [kind, given, fault] of [
+      ['backup', ['east', null], 'request is not an object'],
+      ['restore', ['east'], 'request is not an object'],
+      ['preview', ['east', { backup: 7 }], 'request.backup is not a text'],
+      ['cleanup', ['east', { backups: ['../x'] }], 'request.backups[0] is not the name of a backup'],
+      ['verify', [{ length: -1 }, {}], 'cluster is not a name'],
+      ['lock', ['east', { for: 'ever', skipIfLocked: 1 }], 'request.skipIfLocked is not true or false'],
+    ] as const) {
+      const id = `${kind}-by-hand`;
+      await cluster.client.workflow.start(kind, {
+        workflowId: id,
+        taskQueue: coordinatorQueue('east'),
+        args: [...given],
+      });
+      expect(await cluster.end(id)).toMatchObject({
+        state: 'failed',
+        error: { code: 'BadInput', message: `input of ${kind}: ${fault}` },
+      });
+    }
+    expect(await holder()).toBeNull();
+    expect(storedFiles()).toEqual(stored);
   },
   LONG,
 );
