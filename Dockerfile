@@ -20,7 +20,8 @@ COPY dashboard dashboard
 COPY examples examples
 RUN ln -s /homarus/bin/homarus.js /usr/local/bin/homarus && install -d -o node -g node /data /var/lib/homarus
 USER node
-ENV NODE_ENV=production
+# Memory: docs/sizing.md.
+ENV NODE_ENV=production MALLOC_MMAP_THRESHOLD_=1048576
 # The init of the container is docker's (--init): it hands signals on and collects orphans.
 ENTRYPOINT ["homarus"]
 CMD ["--help"]

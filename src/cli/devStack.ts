@@ -42,6 +42,12 @@ export interface StackOptions {
 const READY_WITHIN = 60_000;
 const STOP_WITHIN = 20_000;
 
+/**
+ * glibc raises this limit, up to 32 MiB, with each buffer that is given back, and keeps what lies below it in the heaps of the
+ * threads that took it: a node had 150 MiB more (docs/sizing.md).
+ */
+const malloc = { MALLOC_MMAP_THRESHOLD_: '1048576' };
+
 export async function startStack(options: StackOptions): Promise<DevStack> {
   const { config, directory, report, detached = false } = options;
   mkdirSync(directory, { recursive: true });
@@ -107,7 +113,7 @@ export function startHomarus(
   const child = spawn(process.execPath, [program, ...args], {
     // The channel tells it when we are gone; who is detached is not to know.
     stdio: ['ignore', log, log, ...(detached ? [] : (['ipc'] as const))],
-    env: { ...process.env, ...env },
+    env: { ...malloc, ...process.env, ...env },
     detached,
   });
   closeSync(log);

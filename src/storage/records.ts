@@ -69,6 +69,7 @@ export class RecordSorter {
 
   close(): void {
     for (const { file } of this.#runs.splice(0)) closeSync(file);
+    release(this.#held);
     if (!this.#madeDirectory) return;
     this.#madeDirectory = false;
     try {
