@@ -97,6 +97,13 @@ describe('an operation that is cancelled while it', () => {
       // A commit that was sent is awaited; everything else stops though the storage does not answer.
       if (moment === 'commits') {
         await heardOf(id, 'commitBackup');
+        // And its lock is kept meanwhile.
+        const refreshes = cluster.front.meet(puts('coordinator', 'leases/'), 'pass');
+        await comes(
+          () => 'the lease to be refreshed twice',
+          () => refreshes.count >= 2 || undefined,
+        );
+        refreshes.lift();
         hold.letGo();
       }
       const { state, kind } = await cluster.end(id);
