@@ -4,8 +4,9 @@ import type { ChunkIndex } from './chunkIndex.ts';
 import { joinIndexes } from './chunkIndex.ts';
 import { HASH_BYTES } from './hash.ts';
 import { release } from './memory.ts';
+import { checkWhole } from './recordMerge.ts';
 import type { Batches } from './records.ts';
-import { RecordCursor, RecordSorter } from './records.ts';
+import { mergeRecords, RecordSorter } from './records.ts';
 
 /** A staged chunk: hash, then its length (u32, little-endian). */
 export const CHUNK_RECORD_BYTES = 36;
@@ -24,6 +25,8 @@ export interface UploadPlan {
   bytes: number;
   /** Chunks that are stored, in packs for which `isAdopted` is true. */
   adopted: number;
+  /** When the shares are read: they stand in open files. */
+  close(): void;
 }
 
 export interface PlanOptions {
@@ -43,6 +46,20 @@ export async function planUploads(
 ): Promise<UploadPlan> {
   const recordBytes = CHUNK_RECORD_BYTES + Math.ceil(holders.length / 8);
   const spool = new Spool(join(options.directory, 'absent'), recordBytes);
+  try {
+    return await planFrom(spool, holders, recordBytes, indexes, options);
+  } finally {
+    spool.close();
+  }
+}
+
+async function planFrom(
+  spool: Spool,
+  holders: readonly Holder[],
+  recordBytes: number,
+  indexes: readonly ChunkIndex[],
+  options: PlanOptions,
+): Promise<UploadPlan> {
   const sharing = new Set<number>();
   let adopted = 0;
   for await (const { record, location, index } of joinIndexes(
@@ -82,10 +99,10 @@ export async function planUploads(
       (shares[place] as RecordSorter).add(record.subarray(0, CHUNK_RECORD_BYTES));
     }
   }
-  spool.close();
   return {
     ...totals,
     adopted,
+    close: () => shares.forEach((share) => void share.close()),
     shares: holders.flatMap(({ node }, place) =>
       (load[place] as number) > 0
         ? [
@@ -103,29 +120,39 @@ export async function planUploads(
 
 /** One record for each chunk that somebody has, with a bit for each holder behind it. */
 async function* mergeHolders(holders: readonly Holder[], recordBytes: number): AsyncGenerator<Buffer> {
-  const cursors = holders.map((holder) => new RecordCursor(holder.chunks, CHUNK_RECORD_BYTES));
-  let batch: Buffer[] = [];
-  for (;;) {
-    const heads = await Promise.all(cursors.map((cursor) => cursor.peek()));
-    let least: Buffer | undefined;
-    for (const head of heads) {
-      if (head && (least === undefined || head.compare(least, 0, HASH_BYTES, 0, HASH_BYTES) < 0)) least = head;
-    }
-    if (least === undefined) break;
-    const merged = Buffer.alloc(recordBytes);
-    least.copy(merged, 0, 0, CHUNK_RECORD_BYTES);
-    for (const [place, head] of heads.entries()) {
-      if (head?.compare(merged, 0, HASH_BYTES, 0, HASH_BYTES) !== 0) continue;
-      merged[CHUNK_RECORD_BYTES + (place >> 3)]! |= 1 << (place & 7);
-      await cursors[place]?.next();
-    }
-    batch.push(merged);
-    if (batch.length * recordBytes >= BATCH_BYTES) {
-      yield Buffer.concat(batch);
-      batch = [];
+  const marked = holders.map(({ chunks }, place) => markedBy(place, chunks, recordBytes));
+  const most = Math.floor(BATCH_BYTES / recordBytes) * recordBytes;
+  let merged = Buffer.allocUnsafeSlow(most);
+  let end = 0;
+  for await (const batch of mergeRecords(marked, recordBytes, HASH_BYTES)) {
+    for (let at = 0; at < batch.length; at += recordBytes) {
+      const last = end - recordBytes;
+      if (end > 0 && merged.compare(batch, at, at + HASH_BYTES, last, last + HASH_BYTES) === 0) {
+        for (let byte = CHUNK_RECORD_BYTES; byte < recordBytes; byte++)
+          merged[last + byte]! |= batch[at + byte] as number;
+        continue;
+      }
+      if (end === most) {
+        yield merged;
+        merged = Buffer.allocUnsafeSlow(most);
+        end = 0;
+      }
+      end += batch.copy(merged, end, at, at + recordBytes);
     }
   }
-  if (batch.length > 0) yield Buffer.concat(batch);
+  if (end > 0) yield merged.subarray(0, end);
+}
+
+async function* markedBy(place: number, chunks: Batches, recordBytes: number): AsyncGenerator<Buffer> {
+  for await (const batch of chunks) {
+    checkWhole(batch, CHUNK_RECORD_BYTES);
+    const marked = Buffer.alloc((batch.length / CHUNK_RECORD_BYTES) * recordBytes);
+    for (let from = 0, to = 0; from < batch.length; from += CHUNK_RECORD_BYTES, to += recordBytes) {
+      batch.copy(marked, to, from, from + CHUNK_RECORD_BYTES);
+      marked[to + CHUNK_RECORD_BYTES + (place >> 3)] = 1 << (place & 7);
+    }
+    yield marked;
+  }
 }
 
 function holdersOf(record: Buffer, count: number): number[] {

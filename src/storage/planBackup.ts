@@ -6,6 +6,7 @@ import { ChunkIndex } from './chunkIndex.ts';
 import { lockLost } from './lock.ts';
 import type { CallOptions } from './objectStore.ts';
 import { openIndexes } from './openIndexes.ts';
+import type { UploadPlan } from './plan.ts';
 import { CHUNK_RECORD_BYTES, planUploads } from './plan.ts';
 import type { Repository } from './repository.ts';
 import type { RootAt } from './roots.ts';
@@ -38,21 +39,35 @@ export async function planBackup(
       directory,
       isAdopted: (index) => adopted !== undefined && index === adopted,
     });
-    const staging = { epoch: grant.epoch, operation: grant.attempt.operation };
-    const wanted: PlanReceipt['wanted'] = [];
-    for (const { node, records, chunks, bytes } of plan.shares) {
-      const own = input.snapshots.find((receipt) => receipt.node === node)?.chunks;
-      // All that it has: the list is there already.
-      if (own?.records === chunks) {
-        wanted.push({ node, list: own, bytes });
-        continue;
-      }
-      const prefix = `${stagingOf(repository.sealing, staging, node)}wanted`;
-      const list = await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options);
-      wanted.push({ node, list, bytes });
+    try {
+      const wanted = await stageShares(repository, input, plan, options);
+      return { wanted, chunks: plan.chunks, bytes: plan.bytes, adopted: plan.adopted, orphans };
+    } finally {
+      plan.close();
     }
-    return { wanted, chunks: plan.chunks, bytes: plan.bytes, adopted: plan.adopted, orphans };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function stageShares(
+  repository: Repository,
+  { grant, snapshots }: { grant: StorageGrant; snapshots: SnapshotReceipt[] },
+  plan: UploadPlan,
+  options: CallOptions,
+): Promise<PlanReceipt['wanted']> {
+  const staging = { epoch: grant.epoch, operation: grant.attempt.operation };
+  const wanted: PlanReceipt['wanted'] = [];
+  for (const { node, records, chunks, bytes } of plan.shares) {
+    const own = snapshots.find((receipt) => receipt.node === node)?.chunks;
+    // All that it has: the list is there already.
+    if (own?.records === chunks) {
+      wanted.push({ node, list: own, bytes });
+      continue;
+    }
+    const prefix = `${stagingOf(repository.sealing, staging, node)}wanted`;
+    const list = await stageRecords(repository, prefix, CHUNK_RECORD_BYTES, records, options);
+    wanted.push({ node, list, bytes });
+  }
+  return wanted;
 }
