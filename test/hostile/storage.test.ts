@@ -16,7 +16,8 @@ import { findBackup } from '../../src/storage/planRestore.ts';
 import type { Repository } from '../../src/storage/repository.ts';
 import { openJson, openRepository, sealJson } from '../../src/storage/repository.ts';
 import { presentRoot } from '../../src/storage/roots.ts';
-import { decodeRows, encodeRow, pagesOf, readTree } from '../../src/storage/tree.ts';
+import { chunkListsOf, decodeRows, encodeRow, pagesOf, readTree } from '../../src/storage/tree.ts';
+import { BYTES } from '../../src/storage/treeRow.ts';
 import type { GivenBackup } from '../storage/given.ts';
 import { chunkOf, givenBackup, givenPack, givenRepository } from '../storage/given.ts';
 import type { ScriptedStore } from '../storage/scripted.ts';
@@ -313,6 +314,22 @@ describe('memory is not taken on the word of an object:', () => {
       [2 ** 32 - 1, /claims 4294967295 bytes/],
     ] as const) {
       expect(() => openBlock(seal, 12, claiming(claimed, bomb))).toThrow(why);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 * 1024);
+  });
+
+  test('a row that claims 10^15 bytes of any field, or is that long itself, is cut short', () => {
+    const varint = (value: bigint): number[] =>
+      value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)];
+    const huge = varint(10n ** 15n);
+    const row = (...claim: number[]): Buffer => Buffer.from([claim.length, ...claim]);
+    const keysOfBytes = Array.from({ length: 40 }, (_, field) => varint(BigInt(field * 8 + BYTES)));
+    const pages = [Buffer.from(huge), ...keysOfBytes.map((key) => row(...key, ...huge))];
+    const before = process.memoryUsage().arrayBuffers;
+    for (const page of pages) {
+      for (const read of [decodeRows, chunkListsOf]) {
+        expect(() => [...read(page)]).toThrow('a page of a tree is damaged: it is cut short');
+      }
     }
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 * 1024);
   });
