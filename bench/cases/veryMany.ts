@@ -8,7 +8,7 @@ import { atMost } from '../report.ts';
 const MIB = 1024 ** 2;
 const FILES = 1_000_000;
 /** The node has so many roots, each a link to the same files: a file system need not have inodes for all. */
-const ROOTS = 1;
+const ROOTS = 10;
 /** 11 of the 100 directories of each root. */
 const NINTH = 'part-1*';
 
