@@ -8,6 +8,7 @@ import { presentRoot } from '../storage/roots.ts';
 import { SeenRoots } from '../storage/seen.ts';
 import type { BytePath } from './bytePath.ts';
 import { shown, toBytePath } from './bytePath.ts';
+import { InodeTable } from './firstNames.ts';
 import { openForReading, whyUnread } from './hashTask.ts';
 import type { JobContext } from './job.ts';
 import type { Example, OnUnreadable } from './leftOut.ts';
@@ -98,7 +99,7 @@ function look(
   const leftOut = new LeftOut(node.id, root.name, 'skip');
   const { selection, excluded } = noting(compileSelection(select));
   const base = toBytePath(root.path);
-  const names = new Set<bigint>();
+  const names = new InodeTable();
   const found = walk({
     ...{ root, selection, leftOut, spoolDirectory },
     own: ownPaths(root, node.stateDir),
@@ -119,10 +120,10 @@ function look(
 }
 
 /** Of a file with several names the first is its content, as in a tree. */
-function isFurtherName(names: Set<bigint>, { nlink, ino }: BigIntStats): boolean {
+function isFurtherName(names: InodeTable, { nlink, ino }: BigIntStats): boolean {
   if (nlink <= 1n) return false;
-  if (names.has(ino)) return true;
-  names.add(ino);
+  if (names.get(ino) !== undefined) return true;
+  names.set(ino, 0);
   return false;
 }
 

@@ -57,10 +57,10 @@ const FULL = 0.75;
 /** 2^32 divided by the golden ratio: Knuth, The Art of Computer Programming, volume 3, section 6.4. */
 const GOLDEN = 0x9e3779b1;
 
-/** A hash table with open addressing: a Map takes ten times as much. */
-class InodeTable {
+/** A number, from 0, for each inode: a hash table with open addressing, since a Map takes ten times as much. */
+export class InodeTable {
   #inodes = new BigUint64Array(FIRST_SLOTS);
-  /** The place and 1; 0 where the slot is free. */
+  /** The number and 1; 0 where the slot is free. */
   #places = new Float64Array(FIRST_SLOTS);
   #count = 0;
 

@@ -102,7 +102,9 @@ async function planFrom(
   return {
     ...totals,
     adopted,
-    close: () => shares.forEach((share) => void share.close()),
+    close: () => {
+      for (const share of shares) share.close();
+    },
     shares: holders.flatMap(({ node }, place) =>
       (load[place] as number) > 0
         ? [
